@@ -1,0 +1,167 @@
+//! The typed scenario: what every table of scenario.toml says, once it is read. Data only.
+
+use super::map::Space;
+use crate::mechanic::Mechanics;
+use serde::Serialize;
+
+/// The most seats of a world.
+pub(crate) const MAX_SEATS: i64 = 10_000;
+
+/// What the world goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Each tick waits for all seats up to the deadline.
+    Lockstep,
+    /// A tick happens `hz` times a second, whoever has answered.
+    Realtime,
+}
+
+/// What a late seat does.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnLate {
+    /// Nothing.
+    Noop,
+    /// The actions of its last answer, without speech.
+    Repeat,
+    /// This action of the catalogue.
+    Action(String),
+}
+
+/// `[time]`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TimeSpec {
+    /// What the world goes by.
+    pub mode: Mode,
+    /// How long a tick waits for answers, in milliseconds.
+    pub deadline_ms: u64,
+    /// Ticks a second in realtime.
+    pub hz: f64,
+    /// The last tick; 0 for no end.
+    pub ticks: u64,
+    /// What a late seat does.
+    pub on_late: OnLate,
+    /// Late so many times in a row makes a seat absent.
+    pub absent_after: u32,
+}
+
+/// `[kind.*]`: what can exist.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Kind {
+    pub(crate) name: String,
+    pub(crate) glyph: char,
+    pub(crate) colour: String,
+    pub(crate) solid: bool,
+    pub(crate) opaque: bool,
+}
+
+/// `[[seat]]`: seats that are alike.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SeatGroup {
+    pub(crate) name: String,
+    pub(crate) count: u32,
+    pub(crate) numbered: bool,
+    pub(crate) role: String,
+    /// Names of spawns, tried in this order.
+    pub(crate) spawns: Vec<String>,
+    /// Index of the kind of its bodies.
+    pub(crate) kind: u16,
+}
+
+/// `[observation]`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sight {
+    pub(crate) radius: i32,
+    pub(crate) line_of_sight: bool,
+    pub(crate) tell_view: bool,
+    pub(crate) tell_near: bool,
+    pub(crate) tell_time: bool,
+    pub(crate) tell_scores: bool,
+}
+
+/// `[limits]`: what a seat may send in a tick.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LimitSpec {
+    /// Actions that are not speech.
+    pub actions: u32,
+    /// Speech actions.
+    pub speech: u32,
+    /// Characters of one speech.
+    pub speech_chars: u32,
+}
+
+/// `[[metric]]`: a number of each tick.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MetricSpec {
+    /// Its name.
+    pub name: String,
+    /// What to call it on a page.
+    pub title: String,
+    /// Its unit.
+    pub unit: String,
+    /// What it measures.
+    #[serde(skip)]
+    pub(crate) source: Source,
+}
+
+/// What a metric measures.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Source {
+    /// Things of this kind.
+    Count(u16),
+    /// Events of this name: in the tick, or in the run so far.
+    Events { name: String, run: bool },
+    /// All scores together.
+    Sum,
+    /// The mean score.
+    Mean,
+    /// The Gini coefficient of the scores.
+    Gini,
+}
+
+/// `[score]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ScoreSpec {
+    /// What a point is.
+    pub unit: String,
+    /// Which score is best: `highest` or `lowest`.
+    pub best: &'static str,
+}
+
+/// The words of `[score] best`.
+pub(super) const BEST: [&str; 2] = ["highest", "lowest"];
+
+/// One entry of `[end] when`.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct EndWhen {
+    pub(crate) metric: usize,
+    pub(crate) below: Option<f64>,
+    pub(crate) above: Option<f64>,
+}
+
+/// The whole scenario with the values of one run's parameters.
+#[derive(Clone, Debug)]
+pub(crate) struct Spec {
+    pub(crate) name: String,
+    pub(crate) title: String,
+    pub(crate) summary: String,
+    pub(crate) cast: Option<String>,
+    pub(crate) time: TimeSpec,
+    pub(crate) space: Option<Space>,
+    pub(crate) kinds: Vec<Kind>,
+    pub(crate) seats: Vec<SeatGroup>,
+    pub(crate) mechanics: Mechanics,
+    pub(crate) sight: Sight,
+    pub(crate) limits: LimitSpec,
+    pub(crate) metrics: Vec<MetricSpec>,
+    pub(crate) score: ScoreSpec,
+    pub(crate) end: Vec<EndWhen>,
+}
+
+impl Spec {
+    /// How many seats there are.
+    pub(crate) fn seat_count(&self) -> usize {
+        self.seats.iter().map(|group| group.count as usize).sum()
+    }
+}

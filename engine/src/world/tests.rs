@@ -1,0 +1,267 @@
+//! What must hold for any run: equal hashes however it is executed or interrupted, a valid state after any input, and
+//! nothing that appears from nowhere.
+
+use crate::fixture;
+use crate::*;
+use proptest::prelude::*;
+
+fn arg() -> impl Strategy<Value = Arg> {
+    prop_oneof![
+        (0u16..10).prop_map(Arg::Choice),
+        any::<i64>().prop_map(Arg::Int),
+        prop_oneof![any::<f64>(), Just(f64::NAN), Just(f64::INFINITY)].prop_map(Arg::Num),
+        any::<bool>().prop_map(Arg::Bool),
+        ".{0,12}".prop_map(Arg::Text),
+        (0u32..16).prop_map(|seat| Arg::Seat(SeatId(seat))),
+        Just(Arg::None),
+    ]
+}
+
+/// Any action of the catalogue or just outside it, with any arguments; often enough with good ones.
+fn call() -> impl Strategy<Value = ActionCall> {
+    let good = (0u16..6, 0u16..4)
+        .prop_map(|(action, choice)| ActionCall::new(ActionId(action), vec![Arg::Choice(choice)]));
+    let zap = Just(ActionCall::new(ActionId(3), Vec::new()));
+    let say = ("[a-c]{1,3}", 0u32..6, 0u16..3).prop_map(|(text, to, how)| {
+        ActionCall::new(
+            ActionId(4),
+            vec![Arg::Text(text), Arg::Seat(SeatId(to)), Arg::Choice(how)],
+        )
+    });
+    let any = (0u16..9, prop::collection::vec(arg(), 0..5))
+        .prop_map(|(id, args)| ActionCall::new(ActionId(id), args));
+    prop_oneof![6 => good, 1 => zap, 1 => say, 1 => any]
+}
+
+fn body() -> impl Strategy<Value = InputBody> {
+    prop_oneof![
+        8 => prop::collection::vec(call(), 0..4).prop_map(InputBody::Act),
+        1 => Just(InputBody::Late),
+        1 => Just(InputBody::Absent),
+        1 => Just(InputBody::Back),
+        1 => ".{0,8}".prop_map(|reason| InputBody::Exited { reason }),
+    ]
+}
+
+fn input() -> impl Strategy<Value = TickInput> {
+    let seat = (0u32..6, 0u32..3, body()).prop_map(|(seat, seq, body)| SeatInput {
+        seat: SeatId(seat),
+        seq,
+        body,
+    });
+    (any::<u64>(), prop::collection::vec(seat, 0..8))
+        .prop_map(|(tick, seats)| TickInput { tick, seats })
+}
+
+fn worlds() -> [(Scenario, Params); 2] {
+    [fixture::commons(), fixture::axelrod()].map(|scenario| {
+        let params = scenario.params(&[]).unwrap();
+        (scenario, params)
+    })
+}
+
+/// What every step keeps true.
+fn check(world: &World) {
+    world.check_state().unwrap();
+    assert_eq!(
+        *world.ecs.resource::<crate::component::Cells>(),
+        world.mirror(),
+        "the mirror shows the state"
+    );
+    for seat in 0..=world.seats().len() as u32 {
+        let observation = world.observe(SeatId(seat));
+        assert_eq!(observation.tick, world.tick());
+        serde_json::to_string(&observation).unwrap();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Any input: no panic, a valid state, deltas that make the next picture, and a keyframe at any tick from which
+    /// the run goes on alike.
+    #[test]
+    fn any_input(inputs in prop::collection::vec(input(), 1..25), seed in any::<u64>(), cut in 0usize..25) {
+        for (scenario, params) in worlds() {
+            let mut world = World::new(&scenario, &params, seed).unwrap();
+            let mut other: Option<World> = None;
+            let mut picture = world.picture();
+            for (index, input) in inputs.iter().enumerate() {
+                if index == cut {
+                    let restored = World::restore(&scenario, &params, seed, &world.keyframe()).unwrap();
+                    prop_assert_eq!(restored.parts(), world.parts());
+                    prop_assert_eq!(restored.picture(), world.picture());
+                    other = Some(restored);
+                }
+                let output = world.step(input);
+                check(&world);
+                picture.apply(&output.delta);
+                prop_assert_eq!(&picture, &world.picture());
+                let known = |event: &Event| crate::mechanic::EVENT_NAMES.contains(&event.name);
+                prop_assert!(output.events.iter().all(known), "an event that no metric could count");
+                prop_assert_eq!(output.hash, world.hash());
+                prop_assert!(output.metrics.iter().chain(&output.scores).all(|number| number.is_finite()));
+                if let Some(other) = &mut other {
+                    prop_assert_eq!(&output, &other.step(input));
+                }
+            }
+        }
+    }
+
+    /// The order in which a host lists seats does not matter.
+    #[test]
+    fn order_of_inputs(inputs in prop::collection::vec(input(), 1..10)) {
+        for (scenario, params) in worlds() {
+            let mut world = World::new(&scenario, &params, 1).unwrap();
+            let mut other = World::new(&scenario, &params, 1).unwrap();
+            for mut input in inputs.clone() {
+                // Inputs of one seat with one number keep their order; the host never sends such.
+                input.seats.sort_by_key(|input| (input.seat, input.seq));
+                input.seats.dedup_by_key(|input| (input.seat, input.seq));
+                let output = world.step(&input);
+                input.seats.reverse();
+                prop_assert_eq!(output, other.step(&input));
+            }
+        }
+    }
+
+    /// Inputs are recorded as JSON and must come back exactly.
+    #[test]
+    fn inputs_round_trip(input in input()) {
+        let finite = |arg: &Arg| !matches!(arg, Arg::Num(number) if !number.is_finite());
+        let all_finite = input.seats.iter().all(|seat| match &seat.body {
+            InputBody::Act(calls) => calls.iter().flat_map(|call| &call.args).all(finite),
+            _ => true,
+        });
+        match serde_json::to_string(&input) {
+            Ok(text) => {
+                prop_assert!(all_finite);
+                prop_assert_eq!(serde_json::from_str::<TickInput>(&text).unwrap(), input);
+            }
+            Err(error) => prop_assert!(!all_finite, "{}", error),
+        }
+    }
+
+    /// A keyframe with any byte changed is refused, and any bytes at all make no panic.
+    #[test]
+    fn damaged_keyframes(at in any::<prop::sample::Index>(), flip in 1u8..=255, junk in prop::collection::vec(any::<u8>(), 0..200)) {
+        let (scenario, params) = &worlds()[0];
+        let world = World::new(scenario, params, 1).unwrap();
+        let mut bytes = world.keyframe();
+        let at = at.index(bytes.len());
+        bytes[at] ^= flip;
+        prop_assert!(World::restore(scenario, params, 1, &bytes).is_err());
+        prop_assert!(World::restore(scenario, params, 1, &junk).is_err());
+        // The check value made right again, the bytes still wrong: a state that holds, or a refusal.
+        let end = bytes.len() - 8;
+        let check_value = xxhash_rust::xxh3::xxh3_64(&bytes[..end]).to_le_bytes();
+        bytes[end..].copy_from_slice(&check_value);
+        if let Ok(mut restored) = World::restore(scenario, params, 1, &bytes) {
+            restored.step(&TickInput::empty(1));
+            check(&restored);
+        }
+    }
+
+    /// Everything that was eaten is gone from the map, and everything that grew is there: nothing else changes either.
+    #[test]
+    fn harvest_is_conserved(inputs in prop::collection::vec(input(), 1..60), seed in any::<u64>()) {
+        let scenario = fixture::load(&fixture::COMMONS.replace("penalty = 0.5", ""), fixture::MAP);
+        let params = scenario.params(&[]).unwrap();
+        let mut world = World::new(&scenario, &params, seed).unwrap();
+        let live = |world: &World| world.picture().things.iter().filter(|thing| thing.seat.is_none()).count();
+        let start = live(&world);
+        let (mut ate, mut grew) = (0, 0);
+        for input in &inputs {
+            let output = world.step(input);
+            ate += output.events.iter().filter(|event| event.name == "harvest.ate").count();
+            grew += output.events.iter().filter(|event| event.name == "harvest.grew").count();
+            prop_assert_eq!(live(&world) + ate, start + grew);
+            prop_assert_eq!(world.scores().iter().sum::<f64>(), ate as f64);
+            prop_assert_eq!(&output.metrics, &vec![live(&world) as f64, ate as f64]);
+        }
+    }
+}
+
+/// A plain driver: everyone does something that depends on seat and tick alone.
+fn drive(world: &World) -> TickInput {
+    let tick = world.tick() + 1;
+    let moves = world.catalogue().len() as u64;
+    let seats = (0..world.seats().len() as u64).map(|seat| {
+        let roll = (seat + 1)
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            .wrapping_mul(tick | 1)
+            >> 40;
+        let id = ActionId((roll % moves) as u16);
+        let args = match world.catalogue()[id.index()].name.as_str() {
+            "say" => vec![Arg::Text(format!("tick {tick}"))],
+            "move" | "turn" => vec![Arg::Choice((roll / moves % 4) as u16)],
+            "play" => vec![Arg::Choice((roll / moves % 2) as u16)],
+            _ => Vec::new(),
+        };
+        let body = InputBody::Act(vec![ActionCall::new(id, args)]);
+        SeatInput {
+            seat: SeatId(seat as u32),
+            seq: 0,
+            body,
+        }
+    });
+    TickInput {
+        tick,
+        seats: seats.collect(),
+    }
+}
+
+#[test]
+fn threads_change_nothing() {
+    for (scenario, params) in worlds() {
+        let mut one = World::new(&scenario, &params, 5).unwrap();
+        let mut two = World::new(&scenario, &params, 5).unwrap();
+        two.set_executor(Executor::Threads(2));
+        for _ in 0..200 {
+            let input = drive(&one);
+            assert_eq!(one.step(&input), two.step(&input));
+        }
+    }
+}
+
+/// The hashes of two short runs. They are equal in debug and release and on any machine; a change of them is a change
+/// of what recordings mean and raises `SEMANTICS`.
+#[test]
+fn golden() {
+    let mut lines = String::new();
+    for (scenario, params) in worlds() {
+        let mut world = World::new(&scenario, &params, 42).unwrap();
+        lines += &format!("{} 0 {:032x}\n", scenario.name(), world.hash());
+        for _ in 0..100 {
+            let output = world.step(&drive(&world));
+            if output.tick.is_multiple_of(25) {
+                lines += &format!(
+                    "{} {} {:032x} {:?}\n",
+                    scenario.name(),
+                    output.tick,
+                    output.hash,
+                    output.scores
+                );
+            }
+        }
+    }
+    expect_test::expect_file!["golden.txt"].assert_eq(&lines);
+}
+
+#[test]
+fn seeds_differ() {
+    let (scenario, params) = &worlds()[0];
+    let hash = |seed| World::new(scenario, params, seed).unwrap().hash();
+    assert_eq!(hash(1), hash(1));
+    assert_ne!(hash(1), hash(2), "the seed places the bodies");
+}
+
+#[test]
+fn a_keyframe_of_another_scenario_is_refused() {
+    let [(commons, commons_params), (axelrod, axelrod_params)] = worlds();
+    let keyframe = World::new(&commons, &commons_params, 1).unwrap().keyframe();
+    let error = World::restore(&axelrod, &axelrod_params, 1, &keyframe)
+        .err()
+        .unwrap();
+    assert!(matches!(error, RestoreError::Mismatch(_)), "{error}");
+}
