@@ -1,0 +1,112 @@
+//! What the host asks for: which program takes a seat, with what, and for how long it is waited for.
+//!
+//! Plain data. Must not know how a program is started.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// One seat that a process fills.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeatPlan {
+    /// The seat's name: 1 to 64 of `a-z A-Z 0-9 . _ -`, beginning with a letter or digit.
+    pub seat: String,
+    /// The run's id; the agent finds it as `FORMICARIUM_RUN`.
+    pub run: String,
+    /// What runs there.
+    pub program: Program,
+    /// The seat's folder, `agents/<seat>` of the run's folder. It is made if it is missing.
+    pub folder: PathBuf,
+}
+
+/// A program and how it is treated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// A path, or a name that is looked for in `program/`, beside the host's own executable, and on `PATH`.
+    pub command: String,
+    /// Its arguments. One that equals a name of `files` is replaced by that file's path in `program/`.
+    pub args: Vec<String>,
+    /// Added to the clean environment; a later name replaces an earlier one.
+    pub env: Vec<(String, String)>,
+    /// Files copied into the read-only folder `program/`: source, and name there (relative, no `..`).
+    pub files: Vec<(PathBuf, String)>,
+    /// What happens when it ends before the run does.
+    pub restart: Restart,
+    /// What it may use.
+    pub limits: ProcessLimits,
+    /// How long it may take from its start to `ready`, in milliseconds; at least 1.
+    pub ready_ms: u64,
+    /// How long it may take from SIGTERM, or from closing its output, to its end before SIGKILL, in milliseconds.
+    pub grace_ms: u64,
+}
+
+impl Program {
+    /// A program by its command, with the defaults: no arguments, `restart` never, 30 s to `ready`, 2 s of grace.
+    pub fn new(command: impl Into<String>) -> Self {
+        Self {
+            command: command.into(),
+            args: Vec::new(),
+            env: Vec::new(),
+            files: Vec::new(),
+            restart: Restart::default(),
+            limits: ProcessLimits::default(),
+            ready_ms: 30_000,
+            grace_ms: 2_000,
+        }
+    }
+}
+
+/// Whether and when a seat's process is started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restart {
+    /// After which ends.
+    pub policy: RestartPolicy,
+    /// How many restarts in one run at most.
+    pub max: u32,
+    /// Wait before the first restart in milliseconds; doubled for each further one.
+    pub backoff_ms: u64,
+    /// The longest wait in milliseconds.
+    pub backoff_cap_ms: u64,
+}
+
+impl Default for Restart {
+    /// Never; and, if a policy is set, at most 5 times after 200 ms, 400 ms, ... up to 30 s.
+    fn default() -> Self {
+        Self {
+            policy: RestartPolicy::Never,
+            max: 5,
+            backoff_ms: 200,
+            backoff_cap_ms: 30_000,
+        }
+    }
+}
+
+/// After which ends a seat's process is started again. An end that the host asked for is never followed by a restart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartPolicy {
+    /// None.
+    Never,
+    /// An exit status other than 0, a signal, a lost keeper, no `ready` in time.
+    OnFailure,
+    /// Each, status 0 included.
+    Always,
+}
+
+/// What a seat's process may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProcessLimits {
+    /// Size of the file `stderr.log` in bytes; what the process writes beyond is read and dropped.
+    pub stderr_bytes: u64,
+}
+
+impl Default for ProcessLimits {
+    /// 1 MiB of stderr.
+    fn default() -> Self {
+        Self {
+            stderr_bytes: 1_048_576,
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! All agents as the host holds them: start, send, stop, shut down.
+//!
+//! Sends go straight into the agent's pipe; everything else is an order to the driver. Must not wait for anything but the
+//! start of folders and the end of processes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::sync::mpsc::Sender;
+use tokio::task::JoinHandle;
+
+use super::driver::Driver;
+use super::io::{Poller, Token, raise_descriptor_limit};
+use super::link::{Link, Note, Outgoing};
+use super::nursery::Nursery;
+use super::seat::Seat;
+use super::state::{Machine, Terms};
+use super::sys;
+use crate::adapter::Stdio;
+use crate::event::AgentEvent;
+use crate::plan::SeatPlan;
+use crate::workspace::{self, WorkspaceError};
+
+/// Why the agents could not be started. Nothing runs then.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Seats whose folders could not be prepared, all of them.
+    #[error("{}", list(.0))]
+    Seats(Vec<(String, WorkspaceError)>),
+    /// Two plans for one seat.
+    #[error("seat {0} is planned twice; a seat takes one program")]
+    Twice(usize),
+    /// The hard limit of open files is too low.
+    #[error(
+        "{seats} agents need {needed} open files, and the hard limit of this process is {hard}; raise it (ulimit -Hn, or \
+         --ulimit nofile={needed}:{needed} for a container) or run fewer agents"
+    )]
+    Descriptors {
+        /// Seats planned.
+        seats: usize,
+        /// Descriptors needed.
+        needed: u64,
+        /// The limit.
+        hard: u64,
+    },
+    /// The system refused.
+    #[error("the system refused {what}: {error}")]
+    System {
+        /// What was refused.
+        what: &'static str,
+        /// Its reason.
+        error: std::io::Error,
+    },
+}
+
+fn list(seats: &[(String, WorkspaceError)]) -> String {
+    seats
+        .iter()
+        .map(|(seat, error)| format!("seat {seat}: {error}"))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// All seats that are processes. Dropped without [`Agents::shutdown`], their processes are ended all the same, by their
+/// keepers.
+#[derive(Debug)]
+pub struct Agents {
+    shared: Arc<Shared>,
+    /// Slot of each seat index; `u32::MAX` for a seat that is no process.
+    slots: Vec<u32>,
+    task: JoinHandle<Nursery>,
+}
+
+/// What senders and the driver have in common.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) poller: Poller,
+    links: Vec<Arc<Link>>,
+    mail: Mutex<Mail>,
+    pub(super) wake: Notify,
+    abandoned: AtomicBool,
+}
+
+/// Orders and notes for the driver. Bounded: one entry a seat and kind.
+#[derive(Debug, Default)]
+pub(super) struct Mail {
+    pub(super) stops: BTreeMap<usize, String>,
+    pub(super) not_reading: BTreeSet<usize>,
+    pub(super) resumed: BTreeSet<usize>,
+    pub(super) ended: BTreeSet<usize>,
+    pub(super) shutdown: Option<Duration>,
+}
+
+impl Shared {
+    /// All that has been posted since the last time.
+    pub(super) fn collect(&self) -> Mail {
+        std::mem::take(&mut *self.mail.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether nobody holds the agents any more.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Ordering::Relaxed)
+    }
+
+    fn post<R>(&self, write: impl FnOnce(&mut Mail) -> R) {
+        write(&mut self.mail.lock().unwrap_or_else(PoisonError::into_inner));
+        self.wake.notify_one();
+    }
+}
+
+impl Agents {
+    /// Starts a process for each plan (seat index, plan). Returns when all folders are prepared; processes start from
+    /// then on, and all that happens arrives in `inbox`, which may be as small as one event: while it is full, nothing is
+    /// read from agents.
+    ///
+    /// # Errors
+    /// Before any process is started: unusable seat names and folders, missing program files, too few descriptors. A
+    /// command that does not exist is a fault of its seat instead.
+    pub async fn start(
+        nursery: Nursery,
+        plans: Vec<(usize, SeatPlan)>,
+        inbox: Sender<AgentEvent>,
+    ) -> Result<Agents, StartError> {
+        let system = |what| move |error: std::io::Error| StartError::System { what, error };
+        raise_descriptor_limit(plans.len()).map_err(|(needed, hard)| StartError::Descriptors {
+            seats: plans.len(),
+            needed,
+            hard,
+        })?;
+        let mut slots = vec![u32::MAX; plans.iter().map(|(index, _)| index + 1).max().unwrap_or(0)];
+        for (slot, (index, _)) in plans.iter().enumerate() {
+            if std::mem::replace(&mut slots[*index], slot as u32) != u32::MAX {
+                return Err(StartError::Twice(*index));
+            }
+        }
+        let seats = tokio::task::spawn_blocking(move || prepare(plans))
+            .await
+            .map_err(|error| StartError::System {
+                what: "a thread",
+                error: std::io::Error::other(error),
+            })?
+            .map_err(StartError::Seats)?;
+        let poller = Poller::new().map_err(|e| system("an epoll set")(e.into()))?;
+        poller
+            .add_readable(nursery.socket(), Token::Nursery)
+            .map_err(|e| system("a place in the epoll set")(e.into()))?;
+        let shared = Arc::new(Shared {
+            poller,
+            links: seats.iter().map(|seat| Arc::clone(&seat.link)).collect(),
+            mail: Mutex::default(),
+            wake: Notify::new(),
+            abandoned: AtomicBool::new(false),
+        });
+        let ready = shared
+            .poller
+            .handle()
+            .and_then(sys::watch)
+            .map_err(system("a place in tokio"))?;
+        let driver = Driver::new(Arc::clone(&shared), nursery, seats, inbox);
+        let task = tokio::spawn(driver.run(ready));
+        Ok(Agents {
+            shared,
+            slots,
+            task,
+        })
+    }
+
+    /// Sends a line to a seat. Never blocks: it is written at once when the agent's pipe has room, and waits otherwise.
+    /// Lines to a seat without a process are dropped.
+    pub fn send(&self, seat: usize, message: Outgoing) {
+        let Some(slot) = self.slot(seat) else { return };
+        if matches!(message, Outgoing::End(_)) {
+            // Before the line: the agent's exit must find it noted.
+            self.shared.post(|mail| mail.ended.insert(slot));
+        }
+        match self.shared.links[slot].send(message, &self.shared.poller) {
+            None => {}
+            Some(Note::NotReading) => self.shared.post(|mail| mail.not_reading.insert(slot)),
+            Some(Note::Resume) => self.shared.post(|mail| mail.resumed.insert(slot)),
+        }
+    }
+
+    /// Ends a seat's process: SIGTERM, its grace time, SIGKILL; no restart. The reason comes back in its status.
+    pub fn stop(&self, seat: usize, why: &str) {
+        if let Some(slot) = self.slot(seat) {
+            self.shared.post(|mail| {
+                mail.stops.entry(slot).or_insert_with(|| why.to_owned());
+            });
+        }
+    }
+
+    /// Ends all processes at once: their input is closed after what still waits to be sent; SIGTERM after half of the
+    /// grace time to those that live on, SIGKILL after all of it. Returns when every process tree is gone. Events that do
+    /// not fit into the inbox meanwhile are dropped.
+    pub async fn shutdown(mut self, grace: Duration) {
+        self.shared.post(|mail| mail.shutdown = Some(grace));
+        if let Ok(nursery) = (&mut self.task).await {
+            let _ = tokio::task::spawn_blocking(move || nursery.finish()).await;
+        }
+    }
+
+    fn slot(&self, seat: usize) -> Option<usize> {
+        self.slots
+            .get(seat)
+            .filter(|slot| **slot != u32::MAX)
+            .map(|slot| *slot as usize)
+    }
+}
+
+impl Drop for Agents {
+    fn drop(&mut self) {
+        self.shared.abandoned.store(true, Ordering::Relaxed);
+        self.shared.wake.notify_one();
+    }
+}
+
+fn prepare(plans: Vec<(usize, SeatPlan)>) -> Result<Vec<Seat>, Vec<(String, WorkspaceError)>> {
+    let mut seats = Vec::with_capacity(plans.len());
+    let mut errors = Vec::new();
+    for (slot, (index, plan)) in plans.into_iter().enumerate() {
+        match workspace::prepare(&plan.folder, &plan.seat, &plan.program.files) {
+            Err(error) => errors.push((plan.seat, error)),
+            Ok(at) => {
+                let program = &plan.program;
+                let terms = Terms {
+                    restart: program.restart,
+                    ready_ms: program.ready_ms.max(1),
+                    grace_ms: program.grace_ms,
+                };
+                seats.push(Seat {
+                    index,
+                    plan,
+                    at,
+                    machine: Machine::new(terms),
+                    timer: None,
+                    link: Arc::new(Link::new(slot)),
+                    adapter: Box::new(Stdio::new()),
+                    stdout: None,
+                    control: None,
+                    serial: 0,
+                    paused: false,
+                    flooded: false,
+                });
+            }
+        }
+    }
+    if errors.is_empty() {
+        Ok(seats)
+    } else {
+        Err(errors)
+    }
+}

@@ -1,0 +1,167 @@
+//! The poller of all pipes and sockets of this crate, and the making of them.
+//!
+//! One epoll set for all agents, itself waited for by tokio: a whole round of answers costs one wake-up, and one read
+//! each, instead of a task a pipe. Must not know what is read.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::unistd::pipe2;
+
+/// Whose descriptor something happened on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Token {
+    Stdout(usize),
+    Stdin(usize),
+    Control(usize),
+    Nursery,
+}
+
+impl Token {
+    fn number(self) -> u64 {
+        match self {
+            Token::Stdout(slot) => (slot as u64) << 2,
+            Token::Stdin(slot) => (slot as u64) << 2 | 1,
+            Token::Control(slot) => (slot as u64) << 2 | 2,
+            Token::Nursery => 3,
+        }
+    }
+
+    fn of(number: u64) -> Self {
+        let slot = (number >> 2) as usize;
+        match number & 3 {
+            0 => Token::Stdout(slot),
+            1 => Token::Stdin(slot),
+            2 => Token::Control(slot),
+            _ => Token::Nursery,
+        }
+    }
+}
+
+/// The set of descriptors that are waited for.
+#[derive(Debug)]
+pub(super) struct Poller(Epoll);
+
+impl Poller {
+    pub(super) fn new() -> nix::Result<Self> {
+        Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map(Self)
+    }
+
+    pub(super) fn add_readable(&self, fd: impl AsFd, token: Token) -> nix::Result<()> {
+        self.0
+            .add(fd, EpollEvent::new(EpollFlags::EPOLLIN, token.number()))
+    }
+
+    pub(super) fn add_writable(&self, fd: impl AsFd, token: Token) -> nix::Result<()> {
+        self.0
+            .add(fd, EpollEvent::new(EpollFlags::EPOLLOUT, token.number()))
+    }
+
+    /// Also waits for room to write, or not any more.
+    pub(super) fn watch_writable(&self, fd: impl AsFd, token: Token, writable: bool) {
+        let flags = if writable {
+            EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT
+        } else {
+            EpollFlags::EPOLLIN
+        };
+        let _ = self
+            .0
+            .modify(fd, &mut EpollEvent::new(flags, token.number()));
+    }
+
+    /// Does nothing if it is not there.
+    pub(super) fn remove(&self, fd: impl AsFd) {
+        let _ = self.0.delete(fd);
+    }
+
+    /// A descriptor of the set, readable when there is something to take.
+    pub(super) fn handle(&self) -> std::io::Result<OwnedFd> {
+        self.0.0.try_clone()
+    }
+
+    /// What has happened so far, without waiting; at most as many as `events` has room for.
+    pub(super) fn take(&self, events: &mut [EpollEvent]) -> usize {
+        self.0.wait(events, EpollTimeout::ZERO).unwrap_or(0)
+    }
+}
+
+pub(super) fn token_of(event: &EpollEvent) -> Token {
+    Token::of(event.data())
+}
+
+/// The descriptors of a process that is being started.
+pub(super) struct Ends {
+    pub(super) stdin_read: OwnedFd,
+    pub(super) stdin_write: OwnedFd,
+    pub(super) stdout_read: OwnedFd,
+    pub(super) stdout_write: OwnedFd,
+    pub(super) control: OwnedFd,
+    pub(super) keeper_control: OwnedFd,
+}
+
+/// Makes them. The host's ends do not block; all are closed by exec.
+pub(super) fn make_ends() -> nix::Result<Ends> {
+    let (stdin_read, stdin_write) = pipe2(OFlag::O_CLOEXEC)?;
+    let (stdout_read, stdout_write) = pipe2(OFlag::O_CLOEXEC)?;
+    let (control, keeper_control) = socketpair(
+        AddressFamily::Unix,
+        SockType::SeqPacket,
+        None,
+        SockFlag::SOCK_CLOEXEC,
+    )?;
+    for fd in [&stdin_write, &stdout_read, &control] {
+        fcntl(fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    }
+    Ok(Ends {
+        stdin_read,
+        stdin_write,
+        stdout_read,
+        stdout_write,
+        control,
+        keeper_control,
+    })
+}
+
+/// Descriptors that the host keeps for each process.
+pub(super) const DESCRIPTORS_PER_PROCESS: u64 = 3;
+
+/// Raises the soft limit of descriptors so that `processes` fit beside what the host has open.
+///
+/// # Errors
+/// (needed, hard limit) when the hard limit is lower.
+pub(super) fn raise_descriptor_limit(processes: usize) -> Result<(), (u64, u64)> {
+    // Feed clients, the recording, the program's own: a margin that is small beside the agents'.
+    const OTHERS: u64 = 256;
+    let open = std::fs::read_dir("/proc/self/fd").map_or(64, Iterator::count) as u64;
+    let needed = open + OTHERS + DESCRIPTORS_PER_PROCESS * processes as u64;
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return Ok(());
+    };
+    if soft >= needed {
+        return Ok(());
+    }
+    if hard < needed || setrlimit(Resource::RLIMIT_NOFILE, needed, hard).is_err() {
+        return Err((needed, hard));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_come_back() {
+        for token in [
+            Token::Stdout(0),
+            Token::Stdin(7),
+            Token::Control(100_000),
+            Token::Nursery,
+        ] {
+            assert_eq!(Token::of(token.number()), token);
+        }
+    }
+}

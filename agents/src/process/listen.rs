@@ -1,0 +1,136 @@
+//! The part of the driver that reads what agents write: pieces, floods, and what counts when.
+//!
+//! Must not know what a message means, beyond which comes first.
+
+use std::sync::atomic::Ordering;
+
+use nix::errno::Errno;
+
+use super::driver::Driver;
+use super::io::Token;
+use super::state::{Event, State};
+use crate::adapter::{Heard, Stdio};
+use crate::event::{AgentEventBody, Blame, Fault, FaultKind};
+use crate::protocol::{FromAgent, MESSAGES_PER_TICK};
+
+impl Driver {
+    /// Reads one piece of an agent's output. False when there is nothing more for now.
+    pub(super) fn read(&mut self, slot: usize) -> bool {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        let length = match &self.seats[slot].stdout {
+            Some(stdout) if !self.seats[slot].paused => nix::unistd::read(stdout, &mut buffer),
+            _ => Err(Errno::EAGAIN),
+        };
+        let more = match length {
+            Ok(0) => {
+                self.hear(slot, None);
+                self.seats[slot].stdout = None;
+                self.feed(slot, Event::OutputEnded);
+                false
+            }
+            Ok(length) => {
+                self.hear(slot, Some(&buffer[..length]));
+                true
+            }
+            Err(Errno::EINTR) => true,
+            Err(_) => false,
+        };
+        self.buffer = buffer;
+        more
+    }
+
+    /// Passes bytes (or their end) through the seat's adapter and on to the host.
+    fn hear(&mut self, slot: usize, bytes: Option<&[u8]>) {
+        // Out of the seat while it speaks, since what it says changes the seat.
+        let mut adapter = std::mem::replace(&mut self.seats[slot].adapter, Box::new(Stdio::new()));
+        match bytes {
+            Some(bytes) => adapter.read(bytes, &mut |heard| self.heard(slot, heard)),
+            None => adapter.end(&mut |heard| self.heard(slot, heard)),
+        }
+        self.seats[slot].adapter = adapter;
+    }
+
+    fn heard(&mut self, slot: usize, heard: Heard) {
+        let seat = &mut self.seats[slot];
+        let received = seat.link.received.fetch_add(1, Ordering::Relaxed) + 1;
+        if received == 1 {
+            seat.flooded = false;
+        }
+        if received > MESSAGES_PER_TICK {
+            if !std::mem::replace(&mut seat.flooded, true) {
+                let detail = format!(
+                    "more than {MESSAGES_PER_TICK} messages since the last observation; the rest is dropped and nothing is \
+                     read from it until the next one; answer once for each `observe`"
+                );
+                self.fault(slot, Fault::new(FaultKind::Flood, Blame::Agent, detail));
+                self.pause(slot);
+            }
+            return;
+        }
+        let message = match heard {
+            Heard::Fault(fault) => return self.fault(slot, fault),
+            Heard::Message(message) => message,
+        };
+        match (&seat.machine.state, &message) {
+            (State::Starting, FromAgent::Ready(_)) => self.feed(slot, Event::SaidReady),
+            (State::Ready, FromAgent::Act(_)) => self.feed(slot, Event::Acted),
+            (State::Starting, _) => return self.out_of_order(slot, "a message before `ready`"),
+            (State::Ready | State::Running, FromAgent::Ready(_)) => {
+                return self.out_of_order(slot, "a second `ready`");
+            }
+            (State::Ready | State::Running, _) => {}
+            // What an agent says while it is being ended has no reader.
+            (State::Terminating { .. } | State::Exited { .. }, _) => return,
+        }
+        self.emit(slot, AgentEventBody::Message(message));
+    }
+
+    fn out_of_order(&mut self, slot: usize, what: &str) {
+        let detail = format!(
+            "{what} was dropped; answer `hello` with one `ready`, then send `act`, `remember` and `log`"
+        );
+        self.fault(
+            slot,
+            Fault::new(FaultKind::OutOfOrder, Blame::Agent, detail),
+        );
+    }
+
+    fn pause(&mut self, slot: usize) {
+        let seat = &mut self.seats[slot];
+        if let Some(stdout) = &seat.stdout {
+            self.shared.poller.remove(stdout);
+            seat.paused = true;
+            seat.link.pause();
+        }
+    }
+
+    pub(super) fn resume(&mut self, slot: usize) {
+        let seat = &mut self.seats[slot];
+        seat.flooded = false;
+        if std::mem::take(&mut seat.paused)
+            && let Some(stdout) = &seat.stdout
+            && self
+                .shared
+                .poller
+                .add_readable(stdout, Token::Stdout(slot))
+                .is_err()
+        {
+            // No memory for one entry in the kernel: the seat is late from now on, and named so.
+            tracing::error!(slot, "cannot wait for an agent's output any more");
+        }
+    }
+
+    /// What an agent wrote before its end counts before its end.
+    pub(super) fn after_last_words(&mut self, slot: usize, event: Event) -> Event {
+        // As much as a pipe holds, and one line: a child that writes on and on must not hold this up.
+        for _ in 0..32 {
+            if !self.read(slot) {
+                break;
+            }
+        }
+        if event == Event::TreeGone && self.seats[slot].stdout.is_some() {
+            self.hear(slot, None);
+        }
+        event
+    }
+}

@@ -1,0 +1,20 @@
+//! Processes: the nursery and its keepers, the state machine of a seat's process, and the driver of them all.
+//!
+//! Must not know what agents say, beyond `ready` and `act`.
+
+mod agents;
+mod driver;
+mod io;
+mod keeper;
+mod link;
+mod listen;
+mod nursery;
+mod seat;
+mod state;
+mod sys;
+mod tree;
+mod wire;
+
+pub use agents::{Agents, StartError};
+pub use link::Outgoing;
+pub use nursery::{Nursery, NurseryError};

@@ -1,0 +1,221 @@
+//! One seat as the driver holds it: what to start, what is open, and how an end is put into words.
+//!
+//! Must not decide anything: that is the state machine's.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use tokio::time::Instant;
+
+use super::io::{Ends, Poller, Token, make_ends};
+use super::link::Link;
+use super::state::{Machine, Timer};
+use super::wire::{REQUEST_BYTES, SpawnRequest, Stage, c_path, c_text};
+use crate::adapter::{Adapter, Stdio};
+use crate::event::Blame;
+use crate::plan::SeatPlan;
+use crate::workspace::{Workspace, command};
+
+/// One seat that a process fills.
+pub(super) struct Seat {
+    /// The host's number for it.
+    pub(super) index: usize,
+    pub(super) plan: SeatPlan,
+    pub(super) at: Workspace,
+    pub(super) machine: Machine,
+    pub(super) timer: Option<(Instant, Timer)>,
+    pub(super) link: Arc<Link>,
+    pub(super) adapter: Box<dyn Adapter>,
+    pub(super) stdout: Option<OwnedFd>,
+    pub(super) control: Option<OwnedFd>,
+    /// Of the keeper that is or was last asked for.
+    pub(super) serial: u32,
+    pub(super) paused: bool,
+    pub(super) flooded: bool,
+}
+
+/// A request that waits for the nursery, with the descriptors that go with it.
+pub(super) struct Asking {
+    pub(super) slot: usize,
+    pub(super) request: Vec<u8>,
+    pub(super) stdin: OwnedFd,
+    pub(super) stdout: OwnedFd,
+    pub(super) stderr: OwnedFd,
+    pub(super) control: OwnedFd,
+}
+
+/// Why a process could not even be asked for.
+pub(super) type Refusal = (Blame, String);
+
+impl Seat {
+    /// Opens what a new process needs and words the request for its keeper.
+    pub(super) fn ask(
+        &mut self,
+        slot: usize,
+        serial: u32,
+        poller: &Poller,
+    ) -> Result<Asking, Refusal> {
+        let program = &self.plan.program;
+        let resolved = command::resolve(program, &self.plan.seat, &self.plan.run, &self.at)
+            .map_err(|error| (Blame::Cast, error.to_string()))?;
+        let zero = || {
+            (
+                Blame::Cast,
+                "the command, its arguments or environment hold a zero byte; remove it".to_owned(),
+            )
+        };
+        let mut env = Vec::with_capacity(resolved.env.len());
+        for (name, value) in &resolved.env {
+            if name.is_empty() || name.contains('=') {
+                return Err((
+                    Blame::Cast,
+                    format!("{name:?} is no name of an environment variable; correct the cast"),
+                ));
+            }
+            let mut pair = std::ffi::OsString::from(name);
+            pair.push("=");
+            pair.push(value);
+            env.push(c_text(pair).ok_or_else(zero)?);
+        }
+        let request = SpawnRequest {
+            serial,
+            stderr_bytes: program.limits.stderr_bytes,
+            executable: c_path(&resolved.executable).ok_or_else(zero)?,
+            folder: c_path(&self.at.workspace).ok_or_else(zero)?,
+            args: resolved
+                .args
+                .iter()
+                .map(c_text)
+                .collect::<Option<_>>()
+                .ok_or_else(zero)?,
+            env,
+        }
+        .encode();
+        if request.len() > REQUEST_BYTES {
+            let detail = format!(
+                "arguments and environment have {} bytes together, and {REQUEST_BYTES} is the most; put long texts into a \
+                 file of the program",
+                request.len()
+            );
+            return Err((Blame::Cast, detail));
+        }
+        let machine_refused = |errno: Errno| {
+            (
+                Blame::Machine,
+                format!("no pipes for the process: {errno}; {}", advice(errno)),
+            )
+        };
+        let stderr = open_log(&self.at.stderr, self.machine.attempt).map_err(|error| {
+            (
+                Blame::Machine,
+                format!(
+                    "cannot write {}: {error}; check rights and space",
+                    self.at.stderr.display()
+                ),
+            )
+        })?;
+        let Ends {
+            stdin_read,
+            stdin_write,
+            stdout_read,
+            stdout_write,
+            control,
+            keeper_control,
+        } = make_ends().map_err(machine_refused)?;
+        poller
+            .add_readable(&stdout_read, Token::Stdout(slot))
+            .map_err(machine_refused)?;
+        poller
+            .add_readable(&control, Token::Control(slot))
+            .map_err(machine_refused)?;
+        self.link.open(stdin_write);
+        self.adapter = Box::new(Stdio::new());
+        (self.stdout, self.control) = (Some(stdout_read), Some(control));
+        (self.serial, self.paused, self.flooded) = (serial, false, false);
+        Ok(Asking {
+            slot,
+            request,
+            stdin: stdin_read,
+            stdout: stdout_write,
+            stderr,
+            control: keeper_control,
+        })
+    }
+
+    /// Closes all that is open.
+    pub(super) fn release(&mut self) {
+        self.link.close();
+        (self.stdout, self.control) = (None, None);
+    }
+}
+
+/// The first process of a seat begins a new log; those after it carry on, each with a limit of its own.
+fn open_log(path: &PathBuf, attempt: u32) -> std::io::Result<OwnedFd> {
+    let mut options = std::fs::OpenOptions::new();
+    options.create(true).mode(0o600);
+    if attempt == 1 {
+        options.write(true).truncate(true)
+    } else {
+        options.append(true)
+    };
+    options.open(path).map(OwnedFd::from)
+}
+
+fn advice(errno: Errno) -> &'static str {
+    match errno {
+        Errno::EMFILE | Errno::ENFILE => "raise the limit of open files (ulimit -n)",
+        Errno::EAGAIN => "raise the limit of processes (ulimit -u, or the container's pids limit)",
+        Errno::ENOMEM => "the machine is out of memory",
+        _ => "the machine refused",
+    }
+}
+
+/// Whose fault it was that a program could not be started, and what to do.
+pub(super) fn explain_spawn(command: &str, errno: i32, stage: Stage) -> Refusal {
+    let errno = Errno::from_raw(errno);
+    match (stage, errno) {
+        (Stage::Exec, Errno::ENOENT) => (
+            Blame::Cast,
+            format!(
+                "cannot run {command:?}: the interpreter in its first line does not exist; install it"
+            ),
+        ),
+        (Stage::Exec, Errno::ENOEXEC) => (
+            Blame::Cast,
+            format!(
+                "cannot run {command:?}: neither a program of this machine nor a script with a `#!` line; add the line"
+            ),
+        ),
+        (Stage::Exec, Errno::EACCES) => (
+            Blame::Cast,
+            format!("cannot run {command:?}: no right to execute it; set its executable bit"),
+        ),
+        (Stage::Exec, Errno::E2BIG) => (
+            Blame::Cast,
+            format!(
+                "cannot run {command:?}: arguments and environment are too long for the system"
+            ),
+        ),
+        (
+            Stage::Exec | Stage::Fork,
+            Errno::EAGAIN | Errno::ENOMEM | Errno::EMFILE | Errno::ENFILE | Errno::ENOSYS,
+        ) => (
+            Blame::Machine,
+            format!("cannot run {command:?}: {errno}; {}", advice(errno)),
+        ),
+        (Stage::Exec, _) => (
+            Blame::Cast,
+            format!("cannot run {command:?}: {errno}; correct the command in the cast"),
+        ),
+        (stage, errno) => (
+            Blame::Machine,
+            format!(
+                "cannot run {command:?}: the step {stage:?} failed: {errno}; {}",
+                advice(errno)
+            ),
+        ),
+    }
+}

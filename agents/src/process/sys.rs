@@ -1,0 +1,119 @@
+//! The few calls into the system that Rust cannot check, each behind a safe function.
+//!
+//! Must not know what they are used for.
+
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+
+use nix::libc;
+
+/// Forks. Only for a process with one thread: the child may then do whatever its parent could.
+///
+/// # Errors
+/// `EAGAIN` at a limit of processes, `ENOMEM`; `EBUSY` when the process has several threads.
+#[expect(unsafe_code, reason = "fork")]
+pub(super) fn fork_single_threaded() -> nix::Result<nix::unistd::ForkResult> {
+    if thread_count() != 1 {
+        return Err(nix::errno::Errno::EBUSY);
+    }
+    // SAFETY: there is no other thread that could hold a lock (of the allocator, say) which the child would miss.
+    unsafe { nix::unistd::fork() }
+}
+
+/// How many threads this process has.
+pub(super) fn thread_count() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count)
+}
+
+/// Takes over a descriptor that the kernel has just made for us.
+#[expect(unsafe_code, reason = "a received descriptor is a number")]
+pub(super) fn adopt(fd: RawFd) -> OwnedFd {
+    // SAFETY: callers pass only what recvmsg has just returned; nobody else knows the number.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Closes every descriptor from `first` on.
+#[expect(unsafe_code, reason = "close_range")]
+pub(super) fn close_from(first: libc::c_uint) {
+    // SAFETY: called right after fork, before the child has made anything that owns one of those descriptors;
+    // what it inherited from its parent is never used or dropped in the child (it leaves by _exit or exec).
+    unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) };
+}
+
+/// Marks every descriptor from `first` on to be closed by exec.
+#[expect(unsafe_code, reason = "close_range")]
+pub(super) fn close_on_exec_from(first: libc::c_uint) {
+    const CLOSE_RANGE_CLOEXEC: libc::c_uint = 1 << 2;
+    // SAFETY: only sets a flag on descriptors.
+    unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            first,
+            libc::c_uint::MAX,
+            CLOSE_RANGE_CLOEXEC,
+        )
+    };
+}
+
+/// Gives every signal its default disposition, as a program expects after exec.
+#[expect(unsafe_code, reason = "rt_sigaction")]
+pub(super) fn default_signals() {
+    // The kernel's `struct sigaction`, all zero: SIG_DFL, no flags, no mask. Not by the C library, which refuses the two
+    // signals that it keeps for itself; a program that was started with those ignored would hand that on.
+    let default = [0u64; 4];
+    for signal in 1..=64 {
+        // SAFETY: the pointer is to memory of the size that the kernel reads, and the default disposition runs no code.
+        // SIGKILL and SIGSTOP are refused, which is as it should be.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null::<u64>(),
+                8_usize,
+            );
+        }
+    }
+}
+
+/// Ignores a signal.
+#[expect(unsafe_code, reason = "signal")]
+pub(super) fn ignore_signal(signal: libc::c_int) {
+    // SAFETY: ignoring runs no code of ours.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
+/// Leaves at once: no destructors, no buffers of the parent's flushed twice.
+#[expect(unsafe_code, reason = "_exit")]
+pub(super) fn exit_now(status: libc::c_int) -> ! {
+    // SAFETY: _exit is always allowed.
+    unsafe { libc::_exit(status) }
+}
+
+/// Moves a descriptor to number 3, so that all others can be closed. The old number must not be used any more.
+#[expect(unsafe_code, reason = "dup3")]
+pub(super) fn move_to_three(fd: &OwnedFd) -> Option<OwnedFd> {
+    use std::os::fd::AsRawFd;
+    if fd.as_raw_fd() != 3 {
+        // SAFETY: in a freshly forked child that leaves by _exit; whatever was number 3 is not used there.
+        if unsafe { libc::dup3(fd.as_raw_fd(), 3, libc::O_CLOEXEC) } != 3 {
+            return None;
+        }
+    }
+    Some(adopt(3))
+}
+
+/// Closes a parent's descriptor in a forked child that leaves by _exit, so that its owner never closes it again there.
+#[expect(unsafe_code, reason = "close")]
+pub(super) fn close_inherited(fd: &OwnedFd) {
+    use std::os::fd::AsRawFd;
+    // SAFETY: the owner is the parent's and is not used or dropped in this process any more.
+    unsafe { libc::close(fd.as_raw_fd()) };
+}
+
+/// Lets tokio wait until a descriptor can be read. In the context of a runtime only.
+#[expect(unsafe_code, reason = "tokio takes a descriptor on trust")]
+pub(super) fn watch(fd: OwnedFd) -> std::io::Result<tokio::io::unix::AsyncFd<OwnedFd>> {
+    // SAFETY: the descriptor is owned by what is returned, and so open and the same for as long as that lives.
+    unsafe { tokio::io::unix::AsyncFd::register_with_interest(fd, tokio::io::Interest::READABLE) }
+        .map_err(Into::into)
+}

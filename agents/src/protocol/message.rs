@@ -1,0 +1,267 @@
+//! The messages as types. Unknown keys are errors everywhere; nothing is coerced.
+//!
+//! Must not know lines, bytes or limits' consequences.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// What the host says to an agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToAgent {
+    /// First message to each process; answered by `ready`.
+    Hello(Box<Hello>),
+    /// What the seat is shown after a step; answered by `act`.
+    Observe(Observe),
+    /// Last message: the run is over for this seat.
+    End(End),
+}
+
+/// What an agent says to the host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum FromAgent {
+    /// The answer to `hello`.
+    Ready(Ready),
+    /// The answer to an `observe`.
+    Act(Act),
+    /// A small state that the host keeps and hands back in `hello.remembered` after a restart.
+    Remember(Remember),
+    /// A line for the seat's log.
+    Log(Log),
+}
+
+/// First message to each process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Hello {
+    /// Version of the protocol: 1.
+    pub protocol: u32,
+    /// Id of the run.
+    pub run: String,
+    /// The scenario's name and title.
+    pub scenario: ScenarioName,
+    /// The seat this process fills, for example `harvester-1`.
+    pub seat: String,
+    /// What the seat is there for, in words.
+    pub role: String,
+    /// The rules of the world, in words.
+    pub rules: String,
+    /// What the seat can do. The built-in `wait` is among them.
+    pub actions: Vec<ActionSpec>,
+    /// Limits on what the agent sends.
+    pub limits: Limits,
+    /// How time passes.
+    pub time: Time,
+    /// What an earlier process of this seat asked the host to remember; null if nothing.
+    pub remembered: Option<Value>,
+}
+
+/// A scenario's name (its folder) and title.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ScenarioName {
+    /// The folder's name, for example `commons`.
+    pub name: String,
+    /// The title for people.
+    pub title: String,
+}
+
+/// One action of the catalogue.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActionSpec {
+    /// The name to use in `act`.
+    pub name: String,
+    /// What it does, in words.
+    pub description: String,
+    /// A JSON Schema of `args`, always of an object.
+    pub parameters: Value,
+}
+
+/// Limits on what an agent sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Actions a tick, speech not counted.
+    pub actions: u32,
+    /// Utterances a tick.
+    pub speech: u32,
+    /// Characters of one utterance.
+    pub speech_chars: u32,
+    /// Characters of a `thought`; a longer one is cut.
+    pub thought_chars: u32,
+    /// Characters of a `log`; a longer one is cut.
+    pub log_chars: u32,
+    /// Bytes of a `remember` state as compact JSON.
+    pub remember_bytes: u32,
+    /// Bytes of a line without its newline.
+    pub line_bytes: u32,
+}
+
+impl Default for Limits {
+    /// One action and one utterance a tick; the other limits are those of the protocol.
+    fn default() -> Self {
+        Self {
+            actions: 1,
+            speech: 1,
+            speech_chars: super::SPEECH_CHARS,
+            thought_chars: super::THOUGHT_CHARS,
+            log_chars: super::LOG_CHARS,
+            remember_bytes: super::REMEMBER_BYTES,
+            line_bytes: super::LINE_BYTES as u32,
+        }
+    }
+}
+
+/// How time passes in the run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Time {
+    /// Who waits for whom.
+    pub mode: TimeMode,
+    /// How long the host waits for an answer at most, in milliseconds.
+    pub deadline_ms: u64,
+    /// Ticks a second in `realtime`; null in `lockstep`.
+    pub hz: Option<f64>,
+    /// The run's last tick; 0 = no end.
+    pub ticks: u64,
+}
+
+/// Who waits for whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TimeMode {
+    /// The world waits for all seats, up to the deadline.
+    Lockstep,
+    /// The world goes on at a fixed rate.
+    Realtime,
+}
+
+/// What a seat is shown after a step.
+///
+/// `S` is the structured state; [`Value`] when it is read back, any serialisable type when it is written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Observe<S = Value> {
+    /// Steps done so far; 0 before the first. `act` repeats it.
+    pub tick: u64,
+    /// How long the host waits for the answer, in milliseconds.
+    pub deadline_ms: u64,
+    /// The observation in words.
+    pub text: String,
+    /// The observation as data; its fields are the scenario's.
+    pub state: S,
+    /// What was said within hearing since the last observation.
+    pub heard: Vec<Heard>,
+    /// What became of the seat's last actions, refused ones with a reason.
+    pub results: Vec<ActionResult>,
+}
+
+/// One utterance that the seat heard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Heard {
+    /// The seat that spoke.
+    pub from: String,
+    /// How it was said.
+    pub how: How,
+    /// The words.
+    pub text: String,
+    /// The tick of the step in which it was said.
+    pub tick: u64,
+}
+
+/// How something was said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// To all within a radius.
+    Say,
+    /// To one seat.
+    Whisper,
+    /// To all seats.
+    Broadcast,
+}
+
+/// What became of one action, or of an `act` as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActionResult {
+    /// The action's name; null when the whole `act` is meant (`stale`, `duplicate`).
+    pub action: Option<String>,
+    /// Whether it was done.
+    pub ok: bool,
+    /// `ok`, or a short word for the reason.
+    pub code: String,
+    /// The reason in words; absent when `ok`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Last message to an agent.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct End {
+    /// Why the run is over.
+    pub reason: String,
+    /// The seat's score.
+    pub score: f64,
+    /// Steps done.
+    pub tick: u64,
+}
+
+/// The answer to `hello`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ready {
+    /// What the agent calls itself; free text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// The answer to an `observe`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Act {
+    /// The tick of the observation that is answered.
+    pub tick: u64,
+    /// What the seat does; at most 64. Empty and without `say`: it passes.
+    #[serde(default, deserialize_with = "super::decode::objects")]
+    #[schemars(length(max = 64))]
+    pub actions: Vec<ActionCall>,
+    /// Shorthand for one action `say` with this text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub say: Option<String>,
+    /// What the agent thinks; spectators see it, other agents do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thought: Option<String>,
+}
+
+/// One action that an agent asks for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActionCall {
+    /// A name of the catalogue.
+    pub name: String,
+    /// Its arguments, by name.
+    #[serde(default)]
+    pub args: Map<String, Value>,
+}
+
+/// A small state that the host keeps for the seat.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Remember {
+    /// Any JSON; it replaces what was kept before.
+    pub state: Value,
+}
+
+/// A line for the seat's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// The line.
+    pub text: String,
+}

@@ -1,0 +1,31 @@
+//! Agent protocol 1: the typed messages, their JSON Lines form and the limits of both.
+//!
+//! Must not know processes, pipes or the world. The same thing in words: `docs/agent-protocol.md`.
+
+mod decode;
+mod message;
+mod schema;
+
+pub use decode::{DecodeError, DecodeErrorKind, decode_from_agent, decode_to_agent, encode};
+pub use message::{
+    Act, ActionCall, ActionResult, ActionSpec, End, FromAgent, Heard, Hello, How, Limits, Log,
+    Observe, Ready, Remember, ScenarioName, Time, TimeMode, ToAgent,
+};
+pub use schema::schema;
+
+/// The version of the protocol, as it stands in `hello`.
+pub const PROTOCOL: u32 = 1;
+/// Longest line without its newline, in bytes (1 MiB). A longer one is skipped to its newline.
+pub const LINE_BYTES: usize = 1_048_576;
+/// Longest speech, in characters (Unicode scalar values).
+pub const SPEECH_CHARS: u32 = 500;
+/// Longest `thought`, in characters. A longer one is cut.
+pub const THOUGHT_CHARS: u32 = 2000;
+/// Longest `log`, in characters. A longer one is cut.
+pub const LOG_CHARS: u32 = 2000;
+/// Largest `remember` state, in bytes of compact JSON.
+pub const REMEMBER_BYTES: u32 = 16_384;
+/// Most messages a seat may send between two observations. The rest is dropped.
+pub const MESSAGES_PER_TICK: u32 = 64;
+/// Most actions in one `act`, whatever the scenario's own limit. More are no message of the protocol.
+pub const ACTIONS_PER_ACT: usize = 64;
