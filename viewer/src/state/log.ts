@@ -1,0 +1,104 @@
+// Which events the timeline shows, in which group and in which words; and the bounded log of them. Must not know the DOM.
+import type { FeedEvent } from "../feed/wire";
+
+export type Group = "messages" | "thoughts" | "rejections" | "trouble" | "deeds" | "logs";
+export const GROUPS: readonly { readonly group: Group; readonly title: string; readonly shown: boolean; readonly hint: string }[] = [
+  { group: "messages", title: "Messages", shown: true, hint: "what agents say" },
+  { group: "thoughts", title: "Thoughts", shown: true, hint: "what agents think, seen by spectators only" },
+  { group: "rejections", title: "Refusals", shown: true, hint: "actions the world refused, and why" },
+  { group: "trouble", title: "Trouble", shown: true, hint: "late, absent, crashed, garbage: and whose fault" },
+  { group: "deeds", title: "Deeds", shown: false, hint: "what happens in the world" },
+  { group: "logs", title: "Logs", shown: false, hint: "what agents write to their log" },
+];
+
+export interface LogLine { readonly id: number; readonly group: Group; readonly event: FeedEvent }
+
+/** The group of an event, or null for those too frequent or too small to read one by one. */
+export function groupOf(name: string): Group | null {
+  switch (name) {
+    case "speech.said": return "messages";
+    case "agent.thought": return "thoughts";
+    case "action.rejected": return "rejections";
+    case "agent.fault": case "agent.status": case "seat.late": case "seat.absent": case "seat.back": return "trouble";
+    case "agent.log": return "logs";
+    case "harvest.grew": return null;
+    default: return "deeds";
+  }
+}
+
+const LINES_A_GROUP = 1_500;
+
+export class Log {
+  #lines = new Map<Group, LogLine[]>();
+  #id = 0;
+  #last = -1;
+
+  /** Takes the events of one tick. What happened between two ticks comes with the later one and may bear the earlier. */
+  push(tick: number, events: readonly FeedEvent[]): void {
+    this.#take(tick, events);
+  }
+
+  /** Takes a snapshot's recent events, of which those of ticks already received are left out. */
+  catchUp(tick: number, recent: readonly FeedEvent[]): void {
+    const seen = this.#last;
+    this.#take(tick, recent.filter((event) => event.tick > seen));
+  }
+
+  #take(tick: number, events: readonly FeedEvent[]): void {
+    for (const event of events) {
+      const group = groupOf(event.name);
+      if (!group) continue;
+      const lines = this.#lines.get(group) ?? [];
+      lines.push({ id: this.#id++, group, event });
+      if (lines.length > LINES_A_GROUP * 1.2) lines.splice(0, lines.length - LINES_A_GROUP);
+      this.#lines.set(group, lines);
+    }
+    this.#last = Math.max(this.#last, tick);
+  }
+
+  /** The newest `most` lines of these groups up to a tick, oldest first; of one seat if given. */
+  upTo(tick: number, groups: ReadonlySet<Group>, seat: number | null, most: number): LogLine[] {
+    const found: LogLine[] = [];
+    for (const group of groups) {
+      const lines = this.#lines.get(group) ?? [];
+      let taken = 0;
+      for (let at = lines.length - 1; at >= 0 && taken < most; at--) {
+        const line = lines[at]!;
+        if (line.event.tick > tick) continue;
+        if (seat !== null && line.event.seat !== seat && line.event.other !== seat) continue;
+        found.push(line);
+        taken += 1;
+      }
+    }
+    found.sort((a, b) => a.id - b.id);
+    return found.slice(-most);
+  }
+
+  clear(): void {
+    this.#lines.clear();
+    this.#last = -1;
+  }
+}
+
+/** An event as a sentence without its subject; `name` turns a seat's index to its name. */
+export function sentence(event: FeedEvent, name: (seat: number | null) => string): string {
+  const data = event.data;
+  switch (event.name) {
+    case "speech.said": case "agent.thought": case "agent.log": return event.text ?? "";
+    case "action.rejected": {
+      const action = typeof data["action"] === "string" ? data["action"] : "an action";
+      const why = event.text ?? (typeof data["reason"] === "string" ? data["reason"] : typeof data["code"] === "string" ? data["code"] : "no reason given");
+      return `${action} was refused: ${why}`;
+    }
+    case "sanction.hit": return `hits ${name(event.other)} with the beam`;
+    case "harvest.ate": return event.at ? `eats at ${event.at[0]}, ${event.at[1]}` : "eats";
+    case "matrix.played": {
+      const choice = typeof data["choice"] === "string" ? data["choice"] : typeof data["mine"] === "string" ? data["mine"] : "plays";
+      return `${choice} against ${name(event.other)}`;
+    }
+    case "seat.late": return event.text ?? "was late";
+    case "seat.absent": return event.text ?? "is absent: nobody waits for it until it speaks";
+    case "seat.back": return event.text ?? "is back";
+    default: return event.text ?? event.name;
+  }
+}
