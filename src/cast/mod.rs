@@ -1,0 +1,413 @@
+//! Casts: who sits where.
+//!
+//! `read` turns a cast file into rules with diagnostics; here they are matched to the scenario's
+//! seats, after the overrides of the command line. Lives in the host because it names both worlds:
+//! the engine's seats and the agents' programs (docs/design/cast.md). Starts nothing.
+
+pub mod read;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use formicarium_agents::{ProcessLimits, Program, Restart};
+use formicarium_engine::{Bundle, Diagnostic};
+use thiserror::Error;
+
+use crate::run::builtin::Builtin;
+
+/// A cast, checked.
+#[derive(Debug, Clone)]
+pub struct Cast {
+    /// Its name.
+    pub name: String,
+    /// A sentence.
+    pub summary: String,
+    /// Rules in the order of the file; the first that matches a seat wins.
+    pub rules: Vec<Rule>,
+}
+
+/// Who sits on the seats that a pattern matches.
+#[derive(Debug, Clone)]
+pub struct Rule {
+    /// Pattern over seat names; `*` stands for any characters, `?` for one.
+    pub pattern: String,
+    /// Who.
+    pub agent: AgentKind,
+}
+
+/// What kind of agent, before its files are looked for.
+#[derive(Debug, Clone)]
+pub enum AgentKind {
+    /// A process.
+    Process(ProcessRule),
+    /// `builtin:noop`.
+    Noop,
+    /// `builtin:random`.
+    Random,
+    /// `builtin:script` with its file, relative to the cast's folder.
+    Script(String),
+}
+
+/// How a process is run.
+#[derive(Debug, Clone)]
+pub struct ProcessRule {
+    /// Program, looked up in `program/`, beside the host's binary, then in PATH.
+    pub command: String,
+    /// Arguments; one that equals the name of a file in `files` becomes the path of its copy.
+    pub args: Vec<String>,
+    /// Files to copy, relative to the cast's folder.
+    pub files: Vec<String>,
+    /// Added to the clean environment.
+    pub env: Vec<(String, String)>,
+    /// What happens when it ends.
+    pub restart: Restart,
+    /// Its limits.
+    pub limits: ProcessLimits,
+    /// Milliseconds that it may take to answer `hello`.
+    pub ready_ms: u64,
+}
+
+impl Default for ProcessRule {
+    fn default() -> ProcessRule {
+        ProcessRule {
+            command: String::new(),
+            args: Vec::new(),
+            files: Vec::new(),
+            env: Vec::new(),
+            restart: Restart::default(),
+            limits: ProcessLimits::default(),
+            ready_ms: 10_000,
+        }
+    }
+}
+
+/// An agent ready to be started.
+#[derive(Debug, Clone)]
+pub enum Agent {
+    /// A process.
+    Process(Program),
+    /// A builtin.
+    Builtin(Builtin),
+}
+
+/// A seat with its agent.
+#[derive(Debug, Clone)]
+pub struct Seated {
+    /// What the recording and the page call it.
+    pub label: String,
+    /// Who plays.
+    pub agent: Agent,
+}
+
+/// Why nobody can be seated.
+#[derive(Debug, Error)]
+pub enum CastError {
+    /// No such cast.
+    #[error("the scenario has no cast '{name}'{}; it has: {have}", suggestion.as_ref().map_or(String::new(), |near| format!(" (did you mean '{near}'?)")))]
+    Missing {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        have: String,
+        /// What may have been meant.
+        suggestion: Option<String>,
+    },
+    /// The file is broken.
+    #[error("the cast is broken")]
+    Broken(Vec<Diagnostic>),
+    /// A seat that no rule matches.
+    #[error(
+        "cast '{cast}' says nobody for the seat '{seat}'; add a [[seat]] with match = \"*\", or use --agent '{seat}=COMMAND'"
+    )]
+    Empty {
+        /// The cast.
+        cast: String,
+        /// The seat.
+        seat: String,
+    },
+    /// An `--agent` that cannot be read.
+    #[error(
+        "--agent '{given}': {why}; write it as SEATS=COMMAND, for example --agent 'harvester-*=python3 my.py'"
+    )]
+    Override {
+        /// What was given.
+        given: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// A program file that is not there.
+    #[error("cast '{cast}', seat '{seat}': {path}: {why}", path = .path.display())]
+    File {
+        /// The cast.
+        cast: String,
+        /// The seat.
+        seat: String,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+/// Names of the casts in a scenario's bundle.
+pub fn names(bundle: &Bundle) -> Vec<String> {
+    bundle
+        .iter()
+        .filter_map(|(path, _)| {
+            path.strip_prefix("casts/")?
+                .strip_suffix(".toml")
+                .map(str::to_owned)
+        })
+        .filter(|name| !name.contains('/'))
+        .collect()
+}
+
+/// Reads the cast `name` of a scenario.
+pub fn load(bundle: &Bundle, name: &str) -> Result<Cast, CastError> {
+    let path = format!("casts/{name}.toml");
+    let Some(bytes) = bundle.get(&path) else {
+        let have = names(bundle);
+        let suggestion =
+            formicarium_engine::scenario::nearest(name, have.iter().map(String::as_str))
+                .map(str::to_owned);
+        let have = if have.is_empty() {
+            "none".into()
+        } else {
+            have.join(", ")
+        };
+        return Err(CastError::Missing {
+            name: name.to_owned(),
+            have,
+            suggestion,
+        });
+    };
+    read::cast(&path, name, bytes).map_err(CastError::Broken)
+}
+
+/// Reads `SEATS=COMMAND`. The command is split like a shell would; files named in it are copied.
+pub fn override_rule(given: &str) -> Result<Rule, CastError> {
+    let wrong = |why: &str| CastError::Override {
+        given: given.to_owned(),
+        why: why.to_owned(),
+    };
+    let (pattern, command) = given
+        .split_once('=')
+        .ok_or_else(|| wrong("there is no '='"))?;
+    if pattern.trim().is_empty() {
+        return Err(wrong("no seat is named before the '='"));
+    }
+    let agent = match command.trim() {
+        "builtin:noop" => AgentKind::Noop,
+        "builtin:random" => AgentKind::Random,
+        other if other.starts_with("builtin:script:") => {
+            AgentKind::Script(other["builtin:script:".len()..].into())
+        }
+        other if other.starts_with("builtin:") => {
+            return Err(wrong("builtin agents are noop, random and script:FILE"));
+        }
+        other => {
+            let mut words = shlex::split(other).ok_or_else(|| wrong("a quote is not closed"))?;
+            if words.is_empty() {
+                return Err(wrong("the command is empty"));
+            }
+            let command = words.remove(0);
+            let files = std::iter::once(&command)
+                .chain(&words)
+                .filter(|word| {
+                    word.contains(['/', '.']) && Path::new(word).is_file() && !in_system(word)
+                })
+                .cloned()
+                .collect();
+            AgentKind::Process(ProcessRule {
+                command,
+                args: words,
+                files,
+                ..ProcessRule::default()
+            })
+        }
+    };
+    Ok(Rule {
+        pattern: pattern.trim().to_owned(),
+        agent,
+    })
+}
+
+/// Programs of the system stay where they are.
+fn in_system(path: &str) -> bool {
+    ["/usr/", "/bin/", "/sbin/", "/lib", "/opt/", "/etc/"]
+        .iter()
+        .any(|folder| path.starts_with(folder))
+}
+
+/// Seats everybody: overrides first (their paths mean `current`), then the cast's rules (theirs mean `folder`).
+pub fn seat(
+    cast: &Cast,
+    folder: &Path,
+    overrides: &[Rule],
+    current: &Path,
+    seats: &[String],
+) -> Result<Vec<Seated>, CastError> {
+    seats
+        .iter()
+        .map(|seat| {
+            let (rule, base) = overrides
+                .iter()
+                .map(|rule| (rule, current))
+                .chain(cast.rules.iter().map(|rule| (rule, folder)))
+                .find(|(rule, _)| matches(&rule.pattern, seat))
+                .ok_or_else(|| CastError::Empty {
+                    cast: cast.name.clone(),
+                    seat: seat.clone(),
+                })?;
+            let file = |path: &Path, why: String| CastError::File {
+                cast: cast.name.clone(),
+                seat: seat.clone(),
+                path: path.to_owned(),
+                why,
+            };
+            match &rule.agent {
+                AgentKind::Noop => Ok(builtin("builtin:noop", Builtin::Noop)),
+                AgentKind::Random => Ok(builtin("builtin:random", Builtin::Random)),
+                AgentKind::Script(name) => {
+                    let path = base.join(name);
+                    let text = fs::read_to_string(&path)
+                        .map_err(|error| file(&path, error.to_string()))?;
+                    let script = Builtin::script(&text).map_err(|why| file(&path, why))?;
+                    Ok(builtin(&format!("builtin:script:{name}"), script))
+                }
+                AgentKind::Process(process) => {
+                    program(process, base, &file).map(|(label, program)| Seated {
+                        label,
+                        agent: Agent::Process(program),
+                    })
+                }
+            }
+        })
+        .collect()
+}
+
+fn builtin(label: &str, builtin: Builtin) -> Seated {
+    Seated {
+        label: label.to_owned(),
+        agent: Agent::Builtin(builtin),
+    }
+}
+
+/// Looks for the rule's files and names their copies in command and arguments.
+fn program(
+    rule: &ProcessRule,
+    base: &Path,
+    file: &impl Fn(&Path, String) -> CastError,
+) -> Result<(String, Program), CastError> {
+    let mut files: Vec<(PathBuf, String)> = Vec::new();
+    for name in &rule.files {
+        let path = base.join(name);
+        if !path.is_file() {
+            return Err(file(&path, "there is no such file".into()));
+        }
+        let base_name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default()
+            .to_owned();
+        if files
+            .iter()
+            .any(|(other, name)| *name == base_name && *other != path)
+        {
+            return Err(file(
+                &path,
+                format!("two files are named {base_name}; they go to one folder"),
+            ));
+        }
+        files.push((path, base_name));
+    }
+    // A word of the command that is one of the files is named by its copy.
+    let word = |word: &String| {
+        let named = rule.files.iter().position(|name| name == word);
+        match named {
+            Some(index) => files[index].1.clone(),
+            None => word.clone(),
+        }
+    };
+    let label = std::iter::once(&rule.command)
+        .chain(&rule.args)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(" ");
+    let (command, args) = (word(&rule.command), rule.args.iter().map(word).collect());
+    let program = Program {
+        command,
+        args,
+        env: rule.env.clone(),
+        restart: rule.restart,
+        limits: rule.limits,
+        ready_ms: rule.ready_ms,
+        files,
+        ..Program::new("")
+    };
+    Ok((label, program))
+}
+
+/// Matches a pattern with `*` and `?` against a seat's name, without backtracking over more than the last `*`.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    let (pattern, name): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), name.chars().collect());
+    let (mut p, mut n, mut star) = (0, 0, None);
+    while n < name.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(c) if *c == '?' || *c == name[n] => {
+                p += 1;
+                n += 1;
+            }
+            _ => match star {
+                Some((at, from)) => {
+                    p = at + 1;
+                    n = from + 1;
+                    star = Some((at, from + 1));
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_match_names() {
+        for (pattern, name, want) in [
+            ("*", "alice", true),
+            ("harvester-*", "harvester-12", true),
+            ("harvester-*", "harvester", false),
+            ("h?r*-*2", "harvester-12", true),
+            ("*-1", "harvester-1", true),
+            ("*-1", "harvester-11", false),
+            ("", "", true),
+            ("a", "", false),
+            ("**", "", true),
+        ] {
+            assert_eq!(matches(pattern, name), want, "{pattern} against {name}");
+        }
+    }
+
+    #[test]
+    fn overrides_say_what_is_wrong_with_them() {
+        for (given, words) in [
+            ("alice", "no '='"),
+            ("=python3", "no seat is named"),
+            ("a=", "empty"),
+            ("a=sh -c 'x", "quote"),
+            ("a=builtin:clever", "noop, random and script"),
+        ] {
+            let error = override_rule(given).expect_err(given).to_string();
+            assert!(error.contains(words), "{given}: {error}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Reads a cast file, format 1, with the engine's TOML reader: all faults in one go, each with its place.
+
+use formicarium_agents::{ProcessLimits, Restart, RestartPolicy};
+use formicarium_engine::Diagnostic;
+use formicarium_engine::scenario::reader::{Item, Reader, Table};
+
+use super::{AgentKind, Cast, ProcessRule, Rule};
+
+const AGENTS: [&str; 4] = [
+    "process",
+    "builtin:noop",
+    "builtin:random",
+    "builtin:script",
+];
+
+/// Reads the cast `name` from the bytes of `file`.
+pub fn cast(file: &str, name: &str, bytes: &[u8]) -> Result<Cast, Vec<Diagnostic>> {
+    let reader = Reader::parse(file, bytes);
+    let cast = {
+        let root = reader.root();
+        if let Some(item) = root.need("format", "format = 1") {
+            item.int(1..=1);
+        }
+        let cast = Cast {
+            name: root
+                .get("name")
+                .and_then(|item| item.text_of(1..=60))
+                .unwrap_or_else(|| name.to_owned()),
+            summary: root.text_or("summary", ""),
+            rules: root.tables("seat").iter().filter_map(rule).collect(),
+        };
+        if cast.rules.is_empty() && !reader.failed() {
+            reader
+                .fault(0..0, "the cast seats nobody")
+                .expected("[[seat]] with match and agent or command");
+        }
+        cast
+    };
+    let faults = reader.into_faults();
+    if faults.is_empty() {
+        Ok(cast)
+    } else {
+        Err(faults)
+    }
+}
+
+fn rule(table: &Table<'_>) -> Option<Rule> {
+    let pattern = table
+        .need("match", "a seat's name, * for any characters")
+        .and_then(|item| item.text_of(1..=100));
+    let agent = match table.get("agent") {
+        None => Some(0),
+        Some(item) => item.choice(&AGENTS),
+    };
+    let agent = match AGENTS[agent?] {
+        "builtin:noop" => AgentKind::Noop,
+        "builtin:random" => AgentKind::Random,
+        "builtin:script" => {
+            AgentKind::Script(table.need("script", "a file of acts, one a line")?.text()?)
+        }
+        _ => AgentKind::Process(process(table)?),
+    };
+    Some(Rule {
+        pattern: pattern?,
+        agent,
+    })
+}
+
+fn process(table: &Table<'_>) -> Option<ProcessRule> {
+    let command = table
+        .need("command", "the program to run")
+        .and_then(|item| item.text_of(1..=4096));
+    let defaults = ProcessRule::default();
+    let rule = ProcessRule {
+        command: String::new(),
+        args: table
+            .get("args")
+            .map(|item| texts(&item))
+            .unwrap_or_default(),
+        files: table
+            .get("files")
+            .map(|item| texts(&item))
+            .unwrap_or_default(),
+        env: table
+            .table("env")
+            .map(|env| env_of(&env))
+            .unwrap_or_default(),
+        restart: table
+            .table("restart")
+            .map_or(defaults.restart, |restart| restart_of(&restart)),
+        limits: table
+            .table("limits")
+            .map_or(defaults.limits, |limits| limits_of(&limits)),
+        ready_ms: table
+            .get("ready")
+            .and_then(|item| milliseconds(&item, 1..=3_600_000))
+            .unwrap_or(defaults.ready_ms),
+    };
+    Some(ProcessRule {
+        command: command?,
+        ..rule
+    })
+}
+
+fn texts(item: &Item<'_>) -> Vec<String> {
+    item.list()
+        .unwrap_or_default()
+        .iter()
+        .filter_map(Item::text)
+        .collect()
+}
+
+fn env_of(table: &Table<'_>) -> Vec<(String, String)> {
+    table
+        .entries()
+        .into_iter()
+        .filter_map(|(key, span, item)| {
+            if key.is_empty() || key.contains(['=', '\0']) {
+                table
+                    .reader()
+                    .fault(span, format!("`{key}` cannot be the name of a variable"));
+                return None;
+            }
+            Some((key.to_owned(), item.text()?))
+        })
+        .collect()
+}
+
+fn restart_of(table: &Table<'_>) -> Restart {
+    let defaults = Restart::default();
+    const POLICIES: [(&str, RestartPolicy); 3] = [
+        ("never", RestartPolicy::Never),
+        ("on-failure", RestartPolicy::OnFailure),
+        ("always", RestartPolicy::Always),
+    ];
+    let policy = table
+        .get("policy")
+        .and_then(|item| item.choice(&POLICIES.map(|(word, _)| word)));
+    Restart {
+        policy: policy.map_or(defaults.policy, |index| POLICIES[index].1),
+        max: table.int_or("max", 0..=1000, i64::from(defaults.max)) as u32,
+        backoff_ms: table
+            .get("backoff")
+            .and_then(|item| milliseconds(&item, 0..=3_600_000))
+            .unwrap_or(defaults.backoff_ms),
+        ..defaults
+    }
+}
+
+fn limits_of(table: &Table<'_>) -> ProcessLimits {
+    let defaults = ProcessLimits::default();
+    ProcessLimits {
+        stderr_bytes: table.int_or("stderr", 0..=1 << 30, defaults.stderr_bytes as i64) as u64,
+    }
+}
+
+fn milliseconds(item: &Item<'_>, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
+    let text = item.text()?;
+    let fault = |expected: String| {
+        item.fault(format!("`{}` is {text:?}", item.path()))
+            .expected(expected);
+        None
+    };
+    match duration_ms(&text) {
+        Some(ms) if range.contains(&ms) => Some(ms),
+        Some(_) => fault(format!("{} ms to {} ms", range.start(), range.end())),
+        None => fault("a duration such as \"200ms\", \"10s\" or \"2m\"".into()),
+    }
+}
+
+/// Reads a duration such as `200ms`, `10s` or `2m`, in milliseconds.
+pub fn duration_ms(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let factor = match &text[digits..] {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        _ => return None,
+    };
+    text[..digits].parse::<u64>().ok()?.checked_mul(factor)
+}

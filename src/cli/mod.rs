@@ -1,0 +1,89 @@
+//! The command line: one file a subcommand, and what they share about exits and diagnostics.
+
+mod check;
+mod diagnose;
+mod replay;
+mod run;
+mod runs;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Exit statuses, the same for every subcommand (README, "Exit statuses").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done; for `replay`: equal.
+    Good = 0,
+    /// The machine or the recorder failed; what was recorded is intact.
+    Failed = 1,
+    /// The command line, a scenario or a cast is wrong.
+    Usage = 2,
+    /// A replay differs, or a row of the recording is damaged.
+    Different = 3,
+}
+
+/// Puts command-line agents into a world, records it and shows it.
+#[derive(Debug, Parser)]
+#[command(name = "formicarium", version, about, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// How logs are written to standard error.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// A line for people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a scenario with its agents.
+    Run(Box<run::RunArgs>),
+    /// Check a scenario and its casts; exits 2 and shows every fault if it is broken.
+    Check(check::CheckArgs),
+    /// Re-execute a recording and compare every hash; exits 3 if it differs or is damaged.
+    Replay(replay::ReplayArgs),
+    /// List the recordings under a folder.
+    Runs(runs::RunsArgs),
+}
+
+/// Everything the binary does.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let exit = match arguments.command {
+        // Starts its own logging: the progress line and the log share a terminal, and keepers are
+        // forked before any thread.
+        Command::Run(args) => run::run(*args, arguments.log_format),
+        Command::Check(args) => check::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Runs(args) => runs::run(&args),
+    };
+    ExitCode::from(exit as u8)
+}
+
+/// Prints an error with its causes.
+fn fail(exit: Exit, error: &dyn std::error::Error) -> Exit {
+    eprintln!("formicarium: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprintln!("  because: {error}");
+        cause = error.source();
+    }
+    exit
+}
+
+/// Parses `NAME=VALUE`.
+fn pair(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .ok_or_else(|| "write it as NAME=VALUE".to_owned())
+}

@@ -1,0 +1,476 @@
+//! Encodes each tick once and hands the bytes to every client; keeps what late joiners need.
+//!
+//! The tick loop talks to it through a bounded queue that it never waits for. A full queue loses
+//! ticks for spectators only; the next one then brings the whole picture. Must not know sockets.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use formicarium_engine::{Picture as WorldPicture, TickOutput};
+use tokio::sync::broadcast;
+
+use super::picture::Picture;
+use super::wire::{
+    self, ClientLimits, Compress, Event, Kind, Phase, Resume, SeatStatus, Static, ToClient,
+};
+
+/// Values that may wait for the hub.
+const QUEUE: usize = 256;
+/// Frames that a client may lag behind before it gets a gap and a snapshot.
+const DATA_QUEUE: usize = 64;
+/// Control messages that a client may lag behind before it is closed.
+const CONTROL_QUEUE: usize = 256;
+/// Frames kept for resuming clients: at most this long and this many bytes.
+const RING_AGE: Duration = Duration::from_secs(10);
+const RING_BYTES: usize = 8 << 20;
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// Events between two ticks that wait for the next frame; more are dropped from the feed (the
+/// recording has them).
+const PENDING_EVENTS: usize = 1000;
+/// Clients at once.
+const CLIENTS: usize = 10_000;
+
+/// A binary frame, encoded once; compressed once, when the first client wants it so.
+#[derive(Debug)]
+pub struct Frame {
+    /// Its number in the stream.
+    pub seq: u64,
+    kind: Kind,
+    tick: u64,
+    plain: Bytes,
+    deflated: OnceLock<Bytes>,
+}
+
+impl Frame {
+    fn new(kind: Kind, seq: u64, tick: u64, payload: &[u8]) -> Arc<Frame> {
+        let plain = wire::frame(kind, seq, tick, payload, false);
+        Arc::new(Frame {
+            seq,
+            kind,
+            tick,
+            plain,
+            deflated: OnceLock::new(),
+        })
+    }
+
+    /// The bytes in the form that a client asked for.
+    pub fn bytes(&self, compress: Compress) -> Bytes {
+        match compress {
+            Compress::None => self.plain.clone(),
+            Compress::Deflate => self
+                .deflated
+                .get_or_init(|| {
+                    wire::frame(
+                        self.kind,
+                        self.seq,
+                        self.tick,
+                        &self.plain[wire::HEADER..],
+                        true,
+                    )
+                })
+                .clone(),
+        }
+    }
+}
+
+enum Message {
+    Tick {
+        output: Arc<TickOutput>,
+        whole: Option<Box<WorldPicture>>,
+    },
+    Event(Event),
+    Status(SeatStatus),
+    Phase(Phase),
+    End {
+        tick: u64,
+        reason: String,
+        scores: Vec<f64>,
+    },
+}
+
+/// The tick loop's side of the feed.
+#[derive(Debug)]
+pub struct Feed {
+    queue: SyncSender<Message>,
+    lost: AtomicBool,
+    hub: Arc<Hub>,
+}
+
+/// The clients' side of the feed.
+#[derive(Debug)]
+pub struct Hub {
+    state: Mutex<State>,
+    data: broadcast::Sender<Arc<Frame>>,
+    control: broadcast::Sender<Bytes>,
+    clients: AtomicUsize,
+    run: RunFacts,
+    static_frame: Arc<Frame>,
+}
+
+/// What `welcome` says of a run.
+#[derive(Debug, Clone)]
+struct RunFacts {
+    run: String,
+    epoch: String,
+    mode: String,
+    hz: f64,
+    ticks: u64,
+}
+
+#[derive(Debug)]
+struct State {
+    picture: Picture,
+    seq: u64,
+    phase: Phase,
+    tps: f64,
+    ring: VecDeque<(Instant, Arc<Frame>)>,
+    ring_bytes: usize,
+    snapshot: Option<Arc<Frame>>,
+    end: Option<ToClient>,
+}
+
+/// What a client starts with.
+#[derive(Debug)]
+pub struct Joined {
+    /// The first message.
+    pub welcome: ToClient,
+    /// Status of all seats, and the end if the run is over.
+    pub control: Vec<ToClient>,
+    /// Frames to send first.
+    pub frames: Vec<Arc<Frame>>,
+    /// Number of the last of them.
+    pub seq: u64,
+    /// Frames from then on.
+    pub data: broadcast::Receiver<Arc<Frame>>,
+    /// Control messages from then on, as JSON text.
+    pub messages: broadcast::Receiver<Bytes>,
+}
+
+impl Feed {
+    /// Starts the hub's thread. `total` is the last tick (0 = no end).
+    pub fn start(
+        statics: &Static,
+        world: &WorldPicture,
+        scores: Vec<f64>,
+        epoch: String,
+        total: u64,
+    ) -> std::io::Result<Feed> {
+        let (queue, inbox) = sync_channel(QUEUE);
+        let payload = serde_json::to_vec(statics).expect("feed payloads have string keys");
+        let run = RunFacts {
+            run: statics.run.clone(),
+            epoch,
+            mode: statics.mode.clone(),
+            hz: statics.hz,
+            ticks: total,
+        };
+        let state = State {
+            picture: Picture::new(world, scores, statics.seats.len()),
+            seq: 0,
+            phase: Phase::Starting,
+            tps: 0.0,
+            ring: VecDeque::new(),
+            ring_bytes: 0,
+            snapshot: None,
+            end: None,
+        };
+        let hub = Arc::new(Hub {
+            state: Mutex::new(state),
+            data: broadcast::channel(DATA_QUEUE).0,
+            control: broadcast::channel(CONTROL_QUEUE).0,
+            clients: AtomicUsize::new(0),
+            run,
+            static_frame: Frame::new(Kind::Static, 0, 0, &payload),
+        });
+        let shared = hub.clone();
+        std::thread::Builder::new()
+            .name("feed".into())
+            .spawn(move || shared.serve(&inbox))?;
+        Ok(Feed {
+            queue,
+            lost: AtomicBool::new(false),
+            hub,
+        })
+    }
+
+    /// The clients' side.
+    pub fn hub(&self) -> Arc<Hub> {
+        self.hub.clone()
+    }
+
+    /// True if ticks were lost since the last one sent: the next one must bring the whole picture.
+    pub fn wants_whole(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Hands over a tick. Never waits.
+    pub fn tick(&self, output: Arc<TickOutput>, whole: Option<WorldPicture>) {
+        let healed = whole.is_some();
+        let message = Message::Tick {
+            output,
+            whole: whole.map(Box::new),
+        };
+        if self.queue.try_send(message).is_err() {
+            self.lost.store(true, Ordering::Relaxed);
+        } else if healed {
+            self.lost.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Hands over something around an agent. Never waits; a full queue drops it.
+    pub fn event(&self, event: Event) {
+        let _ = self.queue.try_send(Message::Event(event));
+    }
+
+    /// Hands over a seat's status. Never waits.
+    pub fn status(&self, status: SeatStatus) {
+        let _ = self.queue.try_send(Message::Status(status));
+    }
+
+    /// The run entered a phase.
+    pub fn phase(&self, phase: Phase) {
+        let _ = self.queue.try_send(Message::Phase(phase));
+    }
+
+    /// The run is over; waits for room, since nothing comes after it.
+    pub fn end(&self, tick: u64, reason: String, scores: Vec<f64>) {
+        let _ = self.queue.send(Message::End {
+            tick,
+            reason,
+            scores,
+        });
+    }
+}
+
+impl Hub {
+    /// Number of clients that have been welcomed and not left.
+    pub fn clients(&self) -> usize {
+        self.clients.load(Ordering::Relaxed)
+    }
+
+    /// Takes a place for a client; false if all are taken. Give it back with `leave`.
+    pub fn enter(&self) -> bool {
+        self.clients
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
+                (n < CLIENTS).then_some(n + 1)
+            })
+            .is_ok()
+    }
+
+    /// Gives a client's place back.
+    pub fn leave(&self) {
+        self.clients.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// What a client needs to start, or to go on after a gap.
+    pub fn join(&self, resume: Option<&Resume>) -> Joined {
+        let mut state = self.lock();
+        let first_kept = state
+            .ring
+            .front()
+            .map_or(state.seq + 1, |(_, frame)| frame.seq);
+        let resumed = resume.is_some_and(|resume| {
+            resume.epoch == self.run.epoch
+                && resume.seq <= state.seq
+                && resume.seq + 1 >= first_kept
+        });
+        let frames = match resume {
+            Some(resume) if resumed => state
+                .ring
+                .iter()
+                .map(|(_, frame)| frame.clone())
+                .filter(|frame| frame.seq > resume.seq)
+                .collect(),
+            _ => vec![self.static_frame.clone(), state.snapshot()],
+        };
+        let welcome = ToClient::Welcome {
+            proto: wire::PROTOCOL.into(),
+            run: self.run.run.clone(),
+            epoch: self.run.epoch.clone(),
+            tick: state.picture.tick(),
+            first_tick: 0,
+            head_tick: state.picture.tick(),
+            mode: self.run.mode.clone(),
+            hz: self.run.hz,
+            ticks: self.run.ticks,
+            phase: state.phase,
+            caps: vec!["deflate", "resume"],
+            limits: ClientLimits {
+                frame_bytes: wire::CLIENT_FRAME_MOST,
+                clients: CLIENTS,
+            },
+            resumed,
+        };
+        let mut control = vec![state.status(state.picture.status().to_vec())];
+        control.extend(state.end.clone());
+        // Subscribed under the lock under which frames are sent: nothing is missed or doubled.
+        Joined {
+            welcome,
+            control,
+            frames,
+            seq: state.seq,
+            data: self.data.subscribe(),
+            messages: self.control.subscribe(),
+        }
+    }
+
+    /// A fresh snapshot and its number, for a client that fell behind.
+    pub fn snapshot(&self) -> (Arc<Frame>, broadcast::Receiver<Arc<Frame>>) {
+        let mut state = self.lock();
+        (state.snapshot(), self.data.subscribe())
+    }
+
+    /// Newest tick and frame.
+    pub fn head(&self) -> (u64, u64) {
+        let state = self.lock();
+        (state.picture.tick(), state.seq)
+    }
+
+    /// A panic of another holder leaves the state readable: it is replaced whole by each tick.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn serve(&self, inbox: &Receiver<Message>) {
+        let mut pending: Vec<Event> = Vec::new();
+        let mut beat = Instant::now();
+        let mut beat_tick = 0;
+        loop {
+            let wait = HEARTBEAT.saturating_sub(beat.elapsed());
+            match inbox.recv_timeout(wait) {
+                Ok(message) => self.take(message, &mut pending),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            if beat.elapsed() >= HEARTBEAT {
+                let mut state = self.lock();
+                let tick = state.picture.tick();
+                state.tps = (tick - beat_tick) as f64 / beat.elapsed().as_secs_f64();
+                (beat, beat_tick) = (Instant::now(), tick);
+                let status = state.status(Vec::new());
+                self.say(&status);
+            }
+        }
+    }
+
+    fn take(&self, message: Message, pending: &mut Vec<Event>) {
+        match message {
+            Message::Event(event) => {
+                if pending.len() < PENDING_EVENTS {
+                    pending.push(event);
+                }
+            }
+            Message::Status(status) => {
+                let mut state = self.lock();
+                if state.picture.set_status(status.clone()) {
+                    state.snapshot = None;
+                    let message = state.status(vec![status]);
+                    self.say(&message);
+                }
+            }
+            Message::Phase(phase) => {
+                let mut state = self.lock();
+                state.phase = phase;
+                let message = state.status(Vec::new());
+                self.say(&message);
+            }
+            Message::End {
+                tick,
+                reason,
+                scores,
+            } => {
+                let mut state = self.lock();
+                state.phase = Phase::Ended;
+                let end = ToClient::End {
+                    tick,
+                    reason,
+                    scores,
+                };
+                self.say(&end);
+                state.end = Some(end);
+            }
+            Message::Tick { output, whole } => {
+                let mut events = std::mem::take(pending);
+                events.extend(
+                    output
+                        .events
+                        .iter()
+                        .map(|event| Event::of_world(output.tick, event)),
+                );
+                let mut state = self.lock();
+                let lost = whole.is_some();
+                if let Some(whole) = whole {
+                    state.picture.replace(&whole);
+                }
+                let json = state.picture.apply(
+                    output.tick,
+                    &output.delta,
+                    &output.scores,
+                    &output.metrics,
+                    events,
+                );
+                // A number is left out where ticks were lost, so that clients see the gap.
+                state.seq += if lost { 2 } else { 1 };
+                state.snapshot = None;
+                let frame = if lost {
+                    state.ring.clear();
+                    state.ring_bytes = 0;
+                    state.snapshot()
+                } else {
+                    Frame::new(Kind::Tick, state.seq, output.tick, &json)
+                };
+                state.keep(frame.clone());
+                // Nobody listening is no fault.
+                let _ = self.data.send(frame);
+            }
+        }
+    }
+
+    fn say(&self, message: &ToClient) {
+        let json = serde_json::to_vec(message).expect("feed messages have string keys");
+        let _ = self.control.send(json.into());
+    }
+}
+
+impl State {
+    fn status(&self, seats: Vec<SeatStatus>) -> ToClient {
+        ToClient::Status {
+            phase: self.phase,
+            head_tick: self.picture.tick(),
+            head_seq: self.seq,
+            tps: self.tps,
+            seats,
+        }
+    }
+
+    /// The snapshot of the present state, made once per state however many ask.
+    fn snapshot(&mut self) -> Arc<Frame> {
+        if let Some(frame) = &self.snapshot {
+            return frame.clone();
+        }
+        let frame = Frame::new(
+            Kind::Snapshot,
+            self.seq,
+            self.picture.tick(),
+            &self.picture.snapshot(),
+        );
+        self.snapshot = Some(frame.clone());
+        frame
+    }
+
+    fn keep(&mut self, frame: Arc<Frame>) {
+        self.ring_bytes += frame.plain.len();
+        self.ring.push_back((Instant::now(), frame));
+        while let Some((since, oldest)) = self.ring.front() {
+            if since.elapsed() <= RING_AGE && self.ring_bytes <= RING_BYTES {
+                break;
+            }
+            self.ring_bytes -= oldest.plain.len();
+            self.ring.pop_front();
+        }
+    }
+}

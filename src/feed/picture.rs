@@ -1,0 +1,170 @@
+//! The state that spectators see, kept beside the world from its deltas.
+//!
+//! A snapshot of it is self-contained: a late joiner needs nothing that came before. Pure; must not
+//! know sockets or threads.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use formicarium_engine::{Delta, Picture as WorldPicture, Thing};
+
+use super::wire::{Columns, Event, History, ScoreColumns, SeatStatus, Snapshot, Tick};
+
+/// Events a late joiner is shown.
+const RECENT: usize = 100;
+/// Points of the metric history; twice that many are thinned to this.
+const HISTORY: usize = 500;
+
+/// Reduced state of the feed.
+#[derive(Debug)]
+pub struct Picture {
+    tick: u64,
+    things: BTreeMap<u64, Thing>,
+    scores: Vec<f64>,
+    status: Vec<SeatStatus>,
+    metrics: Vec<f64>,
+    history_ticks: Vec<u64>,
+    history_values: Vec<Vec<f64>>,
+    /// Every `stride`th tick enters the history.
+    stride: u64,
+    recent: VecDeque<Event>,
+}
+
+impl Picture {
+    /// The state before the first tick.
+    pub fn new(world: &WorldPicture, scores: Vec<f64>, seats: usize) -> Picture {
+        let status = (0..seats as u32)
+            .map(|seat| SeatStatus {
+                seat,
+                status: "starting",
+                reason: None,
+            })
+            .collect();
+        let mut picture = Picture {
+            tick: 0,
+            things: BTreeMap::new(),
+            scores,
+            status,
+            metrics: Vec::new(),
+            history_ticks: Vec::new(),
+            history_values: Vec::new(),
+            stride: 1,
+            recent: VecDeque::new(),
+        };
+        picture.replace(world);
+        picture
+    }
+
+    /// Takes the whole world anew, after deltas were lost.
+    pub fn replace(&mut self, world: &WorldPicture) {
+        self.things = world
+            .things
+            .iter()
+            .map(|thing| (thing.id, *thing))
+            .collect();
+    }
+
+    /// The tick shown.
+    pub fn tick(&self) -> u64 {
+        self.tick
+    }
+
+    /// The scores shown.
+    pub fn scores(&self) -> &[f64] {
+        &self.scores
+    }
+
+    /// Status of every seat.
+    pub fn status(&self) -> &[SeatStatus] {
+        &self.status
+    }
+
+    /// Sets a seat's status; true if it changed.
+    pub fn set_status(&mut self, new: SeatStatus) -> bool {
+        match self.status.get_mut(new.seat as usize) {
+            Some(old) if *old != new => {
+                *old = new;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Applies one tick and gives its payload as JSON.
+    pub fn apply(
+        &mut self,
+        tick: u64,
+        delta: &Delta,
+        scores: &[f64],
+        metrics: &[f64],
+        events: Vec<Event>,
+    ) -> Vec<u8> {
+        self.tick = tick;
+        for id in &delta.removed {
+            self.things.remove(id);
+        }
+        for thing in &delta.upsert {
+            self.things.insert(thing.id, *thing);
+        }
+        let mut changed = ScoreColumns::default();
+        for (seat, (old, new)) in self.scores.iter_mut().zip(scores).enumerate() {
+            if old != new {
+                *old = *new;
+                changed.seat.push(seat as u32);
+                changed.score.push(*new);
+            }
+        }
+        self.metrics = metrics.to_vec();
+        self.remember(tick, metrics);
+        let payload = Tick {
+            upd: Columns::of(delta.upsert.iter()),
+            del: &delta.removed,
+            scores: changed,
+            metrics,
+            events: &events,
+        };
+        let json = serde_json::to_vec(&payload).expect("feed payloads have string keys");
+        self.recent.extend(events);
+        let surplus = self.recent.len().saturating_sub(RECENT);
+        self.recent.drain(..surplus);
+        json
+    }
+
+    /// The whole state as a snapshot payload in JSON.
+    pub fn snapshot(&self) -> Vec<u8> {
+        let payload = Snapshot {
+            things: Columns::of(self.things.values()),
+            scores: &self.scores,
+            status: &self.status,
+            metrics: &self.metrics,
+            history: History {
+                ticks: &self.history_ticks,
+                values: &self.history_values,
+            },
+            recent: self.recent.iter().collect(),
+        };
+        serde_json::to_vec(&payload).expect("feed payloads have string keys")
+    }
+
+    fn remember(&mut self, tick: u64, metrics: &[f64]) {
+        if tick % self.stride != 0 {
+            return;
+        }
+        self.history_ticks.push(tick);
+        self.history_values.push(metrics.to_vec());
+        if self.history_ticks.len() >= 2 * HISTORY {
+            self.stride *= 2;
+            let stride = self.stride;
+            let keep: Vec<bool> = self
+                .history_ticks
+                .iter()
+                .map(|tick| tick % stride == 0)
+                .collect();
+            let mut flags = keep.iter();
+            self.history_ticks
+                .retain(|_| *flags.next().expect("one flag a tick"));
+            let mut flags = keep.iter();
+            self.history_values
+                .retain(|_| *flags.next().expect("one flag a tick"));
+        }
+    }
+}

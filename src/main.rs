@@ -1,0 +1,5 @@
+//! The `formicarium` command: parse, wire, exit code.
+
+fn main() -> std::process::ExitCode {
+    formicarium::cli::main()
+}

@@ -1,0 +1,161 @@
+//! The recording: `run.db`, the one file from which a run replays.
+//!
+//! One writer thread owns the only writing connection (`writer`); readers open the file read-only
+//! (`reader`); `replay` re-executes and compares. Knows the engine's data types; must not know
+//! agent processes, the feed or the command line.
+
+pub mod reader;
+pub mod replay;
+pub mod schema;
+pub mod writer;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// What a run is made of besides its inputs; stored once in table `meta` under the key `run`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunMeta {
+    /// Identifier of the run; also the name of its folder unless `--out` chose another.
+    pub run: String,
+    /// The scenario's `name`.
+    pub scenario: String,
+    /// BLAKE3 of the scenario's bundle, hexadecimal.
+    pub scenario_digest: String,
+    /// Seed of every random stream of the world.
+    pub seed: u64,
+    /// Parameter overrides as given by `--set`, in order.
+    pub set: Vec<(String, String)>,
+    /// `lockstep` or `realtime`.
+    pub mode: String,
+    /// Ticks a second in `realtime`.
+    pub hz: f64,
+    /// Last tick of the run; 0 = no end.
+    pub ticks: u64,
+    /// The cast's name.
+    pub cast: String,
+    /// Isolation level that the seats' processes ran under.
+    pub isolation: String,
+    /// `process` (survives a kill of the host) or `power` (survives a power cut).
+    pub durability: String,
+    /// `formicarium_engine::SEMANTICS` of the recording host.
+    pub semantics: u32,
+    /// Version of the host that recorded.
+    pub host_version: String,
+    /// Start of the run, seconds since 1970 (UTC). Provenance only; no input of the world.
+    pub started_unix: u64,
+    /// Seats in the scenario's order.
+    pub seats: Vec<SeatMeta>,
+    /// Names of the hashed parts of the world, in the order of `ticks.parts`.
+    pub parts: Vec<String>,
+    /// Names of the metrics.
+    pub metrics: Vec<String>,
+}
+
+/// One seat and who sat on it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SeatMeta {
+    /// The seat's name.
+    pub seat: String,
+    /// The seat's group in the scenario.
+    pub group: String,
+    /// What the cast put there: a command line or `builtin:...`.
+    pub agent: String,
+}
+
+/// How a run ended; stored in table `meta` under the key `end`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunEnd {
+    /// Why, in words: `ticks reached`, the scenario's own end, `interrupted`...
+    pub reason: String,
+    /// Number of steps done.
+    pub ticks: u64,
+    /// World hash after the last step, hexadecimal.
+    pub hash: String,
+    /// Final score of each seat.
+    pub scores: Vec<f64>,
+    /// Final status of each seat.
+    pub status: Vec<String>,
+}
+
+/// Something about a seat that is no input of the world: a thought, a log line, a fault, a change
+/// of status, a message refused at the door.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Note {
+    /// World tick at which it came.
+    pub tick: u64,
+    /// The seat's index; none for the run as a whole.
+    pub seat: Option<u32>,
+    /// `thought`, `log`, `fault`, `status`, `rejected`, `late`, `absent`, `back`.
+    pub kind: &'static str,
+    /// The words.
+    pub text: String,
+    /// More, as JSON object text; empty for none.
+    pub data: String,
+}
+
+/// What went wrong with a recording.
+#[derive(Debug, Error)]
+pub enum RecorderError {
+    /// The database refused.
+    #[error("the recording {path}: {source}", path = .path.display())]
+    Sql {
+        /// The file.
+        path: PathBuf,
+        /// SQLite's words.
+        source: rusqlite::Error,
+    },
+    /// Not a recording of ours.
+    #[error("{path} is not a Formicarium recording: {why}", path = .path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// How it was seen.
+        why: String,
+    },
+    /// A recording of a later format.
+    #[error("{path} has recording format {found}; this host reads format {known}. Use a newer formicarium.", path = .path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// A row that is not what was written.
+    #[error("the recording {path} is damaged at tick {tick}: {why}", path = .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Tick of the row.
+        tick: u64,
+        /// How it was seen.
+        why: String,
+    },
+    /// The file system refused.
+    #[error("{path}: {source}", path = .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// The writer thread is gone.
+    #[error("the recorder has stopped: {0}")]
+    Stopped(String),
+}
+
+/// Check value of an input row: XXH3-64 over the tick (8 bytes, little-endian) and the body.
+pub fn input_check(tick: u64, body: &[u8]) -> String {
+    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+    hasher.update(&tick.to_le_bytes());
+    hasher.update(body);
+    format!("{:016x}", hasher.digest())
+}
+
+/// Hexadecimal form of a world hash, 32 digits.
+pub fn hash_text(hash: u128) -> String {
+    format!("{hash:032x}")
+}

@@ -1,0 +1,233 @@
+//! Opens a recording read-only and checks what it reads.
+
+use std::path::{Path, PathBuf};
+
+use formicarium_engine::{Bundle, TickInput};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+
+use super::{RecorderError, RunEnd, RunMeta, input_check, schema};
+
+/// An open recording.
+#[derive(Debug)]
+pub struct Recording {
+    path: PathBuf,
+    connection: Connection,
+    /// What the run is made of.
+    pub meta: RunMeta,
+    /// How it ended; none for a run that was cut off or still goes on.
+    pub end: Option<RunEnd>,
+}
+
+/// One recorded tick: the hash and its parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TickRow {
+    /// The tick.
+    pub tick: u64,
+    /// World hash, 32 hexadecimal digits.
+    pub hash: String,
+    /// First 64 bits of each part's hash.
+    pub parts: Vec<u64>,
+}
+
+impl Recording {
+    /// Opens a recording by its folder or by its `run.db`.
+    pub fn open(run: &Path) -> Result<Recording, RecorderError> {
+        let path = if run.is_dir() {
+            run.join("run.db")
+        } else {
+            run.to_owned()
+        };
+        if !path.is_file() {
+            return Err(RecorderError::Foreign {
+                path,
+                why: "there is no such file; name a run's folder (`formicarium runs` lists them)"
+                    .into(),
+            });
+        }
+        let foreign = |why: String| RecorderError::Foreign {
+            path: path.clone(),
+            why,
+        };
+        let connection = Connection::open_with_flags(
+            &path,
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )
+        .map_err(|error| foreign(error.to_string()))?;
+        let id: i64 = connection
+            .pragma_query_value(None, "application_id", |row| row.get(0))
+            .map_err(|error| foreign(error.to_string()))?;
+        if id != schema::APPLICATION_ID {
+            return Err(foreign("its application_id is not ours".into()));
+        }
+        let found: i64 = connection
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .map_err(|error| foreign(error.to_string()))?;
+        if found != schema::FORMAT {
+            return Err(RecorderError::Format {
+                path,
+                found,
+                known: schema::FORMAT,
+            });
+        }
+        let meta = meta_value(&connection, &path, "run")?
+            .ok_or_else(|| foreign("table meta has no row 'run'".into()))?;
+        let meta =
+            serde_json::from_str(&meta).map_err(|error| foreign(format!("meta 'run': {error}")))?;
+        let end = match meta_value(&connection, &path, "end")? {
+            None => None,
+            Some(text) => Some(
+                serde_json::from_str(&text)
+                    .map_err(|error| foreign(format!("meta 'end': {error}")))?,
+            ),
+        };
+        Ok(Recording {
+            path,
+            connection,
+            meta,
+            end,
+        })
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The scenario's files as the run saw them.
+    pub fn bundle(&self) -> Result<Bundle, RecorderError> {
+        let mut bundle = Bundle::new();
+        let mut statement = self
+            .connection
+            .prepare("SELECT path, body FROM bundle")
+            .map_err(|error| self.sql(error))?;
+        let rows = statement
+            .query_map([], |row| {
+                Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?))
+            })
+            .map_err(|error| self.sql(error))?;
+        for row in rows {
+            let (path, body) = row.map_err(|error| self.sql(error))?;
+            bundle.insert(path, body);
+        }
+        Ok(bundle)
+    }
+
+    /// Calls `each` with the inputs in order; stops at the first damage or at its first error.
+    pub fn inputs<E: From<RecorderError>>(
+        &self,
+        mut each: impl FnMut(TickInput) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut statement = self
+            .connection
+            .prepare(
+                "SELECT tick, CAST(body AS BLOB), CAST(digest AS BLOB) FROM inputs ORDER BY tick",
+            )
+            .map_err(|error| self.sql(error))?;
+        let mut rows = statement.query([]).map_err(|error| self.sql(error))?;
+        let mut expected = 1;
+        loop {
+            let row = match rows.next() {
+                Ok(Some(row)) => row,
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(self.damaged(expected, error.to_string()).into()),
+            };
+            let read = || -> rusqlite::Result<(i64, Vec<u8>, Vec<u8>)> {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            };
+            let (tick, body, digest) =
+                read().map_err(|error| self.damaged(expected, error.to_string()))?;
+            if tick != expected as i64 {
+                let why =
+                    format!("its input row is missing (the next one found is of tick {tick})");
+                return Err(self.damaged(expected, why).into());
+            }
+            if digest != input_check(expected, &body).into_bytes() {
+                let why =
+                    "the input row does not fit its check value: its bytes were changed".to_owned();
+                return Err(self.damaged(expected, why).into());
+            }
+            let input: TickInput = serde_json::from_slice(&body).map_err(|error| {
+                self.damaged(expected, format!("the input row is no input: {error}"))
+            })?;
+            each(input)?;
+            expected += 1;
+        }
+    }
+
+    /// The recorded hashes of one tick; none if the host ended before it wrote them.
+    pub fn tick(&self, tick: u64) -> Result<Option<TickRow>, RecorderError> {
+        let row = self
+            .connection
+            .prepare_cached("SELECT hash, parts FROM ticks WHERE tick = ?1")
+            .and_then(|mut statement| {
+                statement
+                    .query_row([tick as i64], |row| {
+                        Ok((row.get::<_, String>(0)?, row.get::<_, Vec<u8>>(1)?))
+                    })
+                    .optional()
+            })
+            .map_err(|error| self.damaged(tick, error.to_string()))?;
+        let Some((hash, parts)) = row else {
+            return Ok(None);
+        };
+        if parts.len() != self.meta.parts.len() * 8 {
+            return Err(self.damaged(tick, "its list of part hashes has the wrong length".into()));
+        }
+        let parts = parts
+            .chunks_exact(8)
+            .map(|bytes| u64::from_le_bytes(bytes.try_into().expect("chunks of 8")))
+            .collect();
+        Ok(Some(TickRow { tick, hash, parts }))
+    }
+
+    /// Number of the last tick with an input; 0 for none.
+    pub fn last_tick(&self) -> Result<u64, RecorderError> {
+        self.connection
+            .query_row("SELECT coalesce(max(tick), 0) FROM inputs", [], |row| {
+                row.get::<_, i64>(0)
+            })
+            .map(|tick| tick.max(0) as u64)
+            .map_err(|error| self.sql(error))
+    }
+
+    /// Last tick for which hashes stand; 0 for none.
+    pub fn last_hashed(&self) -> Result<u64, RecorderError> {
+        self.connection
+            .query_row("SELECT coalesce(max(tick), 0) FROM ticks", [], |row| {
+                row.get::<_, i64>(0)
+            })
+            .map(|tick| tick.max(0) as u64)
+            .map_err(|error| self.sql(error))
+    }
+
+    fn sql(&self, source: rusqlite::Error) -> RecorderError {
+        RecorderError::Sql {
+            path: self.path.clone(),
+            source,
+        }
+    }
+
+    fn damaged(&self, tick: u64, why: String) -> RecorderError {
+        RecorderError::Damaged {
+            path: self.path.clone(),
+            tick,
+            why,
+        }
+    }
+}
+
+fn meta_value(
+    connection: &Connection,
+    path: &Path,
+    key: &str,
+) -> Result<Option<String>, RecorderError> {
+    connection
+        .query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| {
+            row.get(0)
+        })
+        .optional()
+        .map_err(|source| RecorderError::Sql {
+            path: path.to_owned(),
+            source,
+        })
+}

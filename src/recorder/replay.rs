@@ -1,0 +1,212 @@
+//! Re-executes a recording and compares every hash. Starts no process and writes nothing.
+
+use std::path::Path;
+
+use formicarium_engine::{SEMANTICS, Scenario, TickInput, World};
+
+use super::reader::Recording;
+use super::{RecorderError, hash_text};
+
+/// What a replay found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every tick was made again with the same hash.
+    Equal {
+        /// Number of steps.
+        ticks: u64,
+        /// Hash after the last one.
+        hash: String,
+    },
+    /// The first tick whose hash differs.
+    Different {
+        /// The tick.
+        tick: u64,
+        /// Name of the first part of the world that differs.
+        part: String,
+        /// Hash in the recording.
+        recorded: String,
+        /// Hash of the re-execution.
+        replayed: String,
+    },
+    /// A row that is not what was written, or is missing.
+    Damaged {
+        /// Its tick.
+        tick: u64,
+        /// How it was seen.
+        why: String,
+    },
+}
+
+/// Why a replay could not be done at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The recording cannot be read.
+    #[error(transparent)]
+    Recorder(#[from] RecorderError),
+    /// It was made under other world rules.
+    #[error(
+        "this recording needs semantics version {needs}; this host has version {has}. Its tables open with any SQLite; to replay it use formicarium {host}."
+    )]
+    Semantics {
+        /// Version of the recording.
+        needs: u32,
+        /// Version of this host.
+        has: u32,
+        /// Host that recorded it.
+        host: String,
+    },
+    /// The embedded scenario does not load.
+    #[error("the scenario inside the recording does not load: {0}")]
+    Scenario(String),
+}
+
+/// Builds the world that a recording starts from.
+pub fn initial_world(recording: &Recording) -> Result<World, ReplayError> {
+    let meta = &recording.meta;
+    if meta.semantics != SEMANTICS {
+        return Err(ReplayError::Semantics {
+            needs: meta.semantics,
+            has: SEMANTICS,
+            host: meta.host_version.clone(),
+        });
+    }
+    let bundle = recording.bundle()?;
+    let words = |list: Vec<formicarium_engine::Diagnostic>| {
+        ReplayError::Scenario(
+            list.iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join("; "),
+        )
+    };
+    let scenario = Scenario::load(&bundle).map_err(words)?;
+    let params = scenario.params(&meta.set).map_err(words)?;
+    World::new(&scenario, &params, meta.seed).map_err(words)
+}
+
+/// Re-executes the run at `path` and compares. `progress` is called with each tick done.
+pub fn replay(path: &Path, mut progress: impl FnMut(u64)) -> Result<Verdict, ReplayError> {
+    let recording = Recording::open(path)?;
+    let mut world = initial_world(&recording)?;
+    let last_hashed = recording.last_hashed()?;
+
+    let parts: Vec<u64> = world.parts().iter().map(|(_, part)| short(*part)).collect();
+    if let Some(verdict) = compare(&recording, 0, world.hash(), &parts, last_hashed)? {
+        return Ok(verdict);
+    }
+    let mut hash = world.hash();
+    let mut found = None;
+    let result = recording.inputs(|input: TickInput| -> Result<(), Stop> {
+        let tick = input.tick;
+        if tick != world.tick() + 1 {
+            found = Some(Verdict::Damaged {
+                tick: world.tick() + 1,
+                why: format!("its input says it is of tick {tick}"),
+            });
+            return Err(Stop::Found);
+        }
+        let output = world.step(&input);
+        hash = output.hash;
+        if let Some(verdict) = compare(&recording, tick, hash, &output.parts, last_hashed)? {
+            found = Some(verdict);
+            return Err(Stop::Found);
+        }
+        progress(tick);
+        Ok(())
+    });
+    match result {
+        Ok(()) => {}
+        Err(Stop::Found) => {
+            return Ok(found.expect("set before Stop::Found"));
+        }
+        Err(Stop::Recorder(RecorderError::Damaged { tick, why, .. })) => {
+            return Ok(Verdict::Damaged { tick, why });
+        }
+        Err(Stop::Recorder(error)) => return Err(error.into()),
+    }
+    let ticks = world.tick();
+    let promised = recording
+        .end
+        .as_ref()
+        .map_or(last_hashed, |end| end.ticks.max(last_hashed));
+    if promised > ticks {
+        return Ok(Verdict::Damaged {
+            tick: ticks + 1,
+            why: format!("its input row is missing; the recording speaks of {promised} ticks"),
+        });
+    }
+    let hash = hash_text(hash);
+    if let Some(end) = &recording.end {
+        if end.hash != hash {
+            return Ok(Verdict::Different {
+                tick: ticks,
+                part: "the final hash in table meta".into(),
+                recorded: end.hash.clone(),
+                replayed: hash,
+            });
+        }
+    }
+    Ok(Verdict::Equal { ticks, hash })
+}
+
+enum Stop {
+    Found,
+    Recorder(RecorderError),
+}
+
+impl From<RecorderError> for Stop {
+    fn from(error: RecorderError) -> Self {
+        Stop::Recorder(error)
+    }
+}
+
+/// Compares one tick. The hashes of the very last ticks may be missing after a kill: the input is
+/// the commit point, and the outcome follows with the next commit.
+fn compare(
+    recording: &Recording,
+    tick: u64,
+    hash: u128,
+    parts: &[u64],
+    last_hashed: u64,
+) -> Result<Option<Verdict>, RecorderError> {
+    let row = match recording.tick(tick) {
+        Ok(row) => row,
+        Err(RecorderError::Damaged { tick, why, .. }) => {
+            return Ok(Some(Verdict::Damaged { tick, why }));
+        }
+        Err(error) => return Err(error),
+    };
+    let Some(row) = row else {
+        let ended = recording.end.is_some();
+        if tick <= last_hashed || ended {
+            return Ok(Some(Verdict::Damaged {
+                tick,
+                why: "its row of hashes is missing".into(),
+            }));
+        }
+        return Ok(None);
+    };
+    let replayed = hash_text(hash);
+    let differs = recording
+        .meta
+        .parts
+        .iter()
+        .zip(parts.iter().zip(&row.parts))
+        .find(|(_, (now, then))| now != then)
+        .map(|(name, _)| name.clone());
+    if row.hash == replayed && differs.is_none() {
+        return Ok(None);
+    }
+    let part = differs.unwrap_or_else(|| "the sum of all parts".into());
+    Ok(Some(Verdict::Different {
+        tick,
+        part,
+        recorded: row.hash,
+        replayed,
+    }))
+}
+
+/// The stored form of a part's hash: its low 64 bits.
+pub fn short(part: u128) -> u64 {
+    part as u64
+}

@@ -1,0 +1,36 @@
+//! Tables of `run.db`, recording format 1. docs/recording-format.md describes them for readers.
+
+use rusqlite::Connection;
+
+/// `PRAGMA application_id` of every recording: the ASCII letters "FRMC".
+pub const APPLICATION_ID: i64 = 0x4652_4d43;
+/// `PRAGMA user_version`: major version of the recording format.
+pub const FORMAT: i64 = 1;
+
+const TABLES: &str = "
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE bundle (path TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE seats (seat INTEGER PRIMARY KEY, name TEXT NOT NULL, team TEXT NOT NULL, agent TEXT NOT NULL);
+CREATE TABLE inputs (tick INTEGER PRIMARY KEY, body TEXT NOT NULL, digest TEXT NOT NULL);
+CREATE TABLE ticks (tick INTEGER PRIMARY KEY, hash TEXT NOT NULL, parts BLOB NOT NULL, at_us INTEGER NOT NULL, step_us INTEGER NOT NULL);
+CREATE TABLE keyframes (tick INTEGER PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE events (tick INTEGER NOT NULL, n INTEGER NOT NULL, name TEXT NOT NULL, seat INTEGER, other INTEGER,
+                     x INTEGER, y INTEGER, text TEXT, data TEXT, PRIMARY KEY (tick, n)) WITHOUT ROWID;
+CREATE TABLE metrics (tick INTEGER NOT NULL, name TEXT NOT NULL, value REAL, PRIMARY KEY (tick, name)) WITHOUT ROWID;
+CREATE TABLE notes (id INTEGER PRIMARY KEY, tick INTEGER NOT NULL, seat INTEGER, kind TEXT NOT NULL, text TEXT NOT NULL, data TEXT);
+CREATE TABLE remembered (seat INTEGER PRIMARY KEY, tick INTEGER NOT NULL, state TEXT NOT NULL);
+CREATE TABLE scores (seat INTEGER PRIMARY KEY, score REAL NOT NULL, status TEXT NOT NULL);
+CREATE VIEW messages AS
+  SELECT e.tick, s.name AS seat, json_extract(e.data, '$.how') AS how, o.name AS recipient, e.text
+  FROM events e JOIN seats s ON s.seat = e.seat LEFT JOIN seats o ON o.seat = e.other
+  WHERE e.name = 'speech.said';
+CREATE VIEW thoughts AS
+  SELECT n.tick, s.name AS seat, n.text FROM notes n JOIN seats s ON s.seat = n.seat WHERE n.kind = 'thought';
+";
+
+/// Makes the tables in an empty database and marks it as ours.
+pub fn create(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(TABLES)?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "user_version", FORMAT)
+}

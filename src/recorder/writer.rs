@@ -1,0 +1,421 @@
+//! The one thread that writes `run.db`.
+//!
+//! A tick's input is committed at once and acknowledged: the tick loop lets nothing of that tick
+//! leave the host before. Everything else rides along with the next input (group commit) or is
+//! flushed when the thread has been idle for `IDLE_FLUSH`. Must not know why something is recorded.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use formicarium_engine::{Bundle, TickOutput};
+use rusqlite::{Connection, params};
+use tokio::sync::oneshot;
+
+use super::{Note, RecorderError, RunEnd, RunMeta, hash_text, input_check, schema};
+
+/// Commands that may wait for the writer before the tick loop blocks on it.
+const QUEUE: usize = 1024;
+/// How long a row that nobody waits for may stay in memory.
+const IDLE_FLUSH: Duration = Duration::from_millis(50);
+
+/// What a step left, to be appended behind its input.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The step's output; shared with the feed.
+    pub output: Arc<TickOutput>,
+    /// Microseconds since the run's first tick, for people; no input of the world.
+    pub at_us: u64,
+    /// Duration of the step in microseconds.
+    pub step_us: u64,
+}
+
+enum Command {
+    Input {
+        tick: u64,
+        body: Vec<u8>,
+        done: oneshot::Sender<Result<(), String>>,
+    },
+    Start {
+        hash: u128,
+        parts: Vec<u64>,
+        keyframe: Vec<u8>,
+    },
+    Outcome(Box<Outcome>),
+    Keyframe {
+        tick: u64,
+        body: Vec<u8>,
+    },
+    Note(Note),
+    Remember {
+        tick: u64,
+        seat: u32,
+        state: String,
+    },
+    Finish {
+        end: Box<RunEnd>,
+        done: oneshot::Sender<Result<(), String>>,
+    },
+}
+
+/// Handle to the writer thread of one recording.
+#[derive(Debug)]
+pub struct Recorder {
+    path: PathBuf,
+    commands: SyncSender<Command>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Recorder {
+    /// Creates `path` (which must not exist), writes what the run starts from and starts the thread.
+    pub fn create(path: &Path, meta: &RunMeta, bundle: &Bundle) -> Result<Recorder, RecorderError> {
+        let sql = |source| RecorderError::Sql {
+            path: path.to_owned(),
+            source,
+        };
+        if path.exists() {
+            return Err(RecorderError::Foreign {
+                path: path.to_owned(),
+                why: "a file of that name is there already; choose another --out".into(),
+            });
+        }
+        let mut connection = Connection::open(path).map_err(sql)?;
+        prepare(&mut connection, meta, bundle).map_err(sql)?;
+        let (commands, inbox) = sync_channel(QUEUE);
+        let writer = Writer {
+            connection,
+            metrics: meta.metrics.clone(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("recorder".into())
+            .spawn(move || writer.run(&inbox))
+            .map_err(|source| RecorderError::Io {
+                path: path.to_owned(),
+                source,
+            })?;
+        Ok(Recorder {
+            path: path.to_owned(),
+            commands,
+            thread: Some(thread),
+        })
+    }
+
+    /// Starts the commit of a tick's input; the receiver answers when it is durable.
+    pub fn input(&self, tick: u64, body: Vec<u8>) -> oneshot::Receiver<Result<(), String>> {
+        let (done, answer) = oneshot::channel();
+        self.push(Command::Input { tick, body, done });
+        answer
+    }
+
+    /// Appends the state before the first step: tick 0 of the hashes and keyframes.
+    pub fn start(&self, hash: u128, parts: Vec<u64>, keyframe: Vec<u8>) {
+        self.push(Command::Start {
+            hash,
+            parts,
+            keyframe,
+        });
+    }
+
+    /// Appends what a step left.
+    pub fn outcome(&self, outcome: Outcome) {
+        self.push(Command::Outcome(Box::new(outcome)));
+    }
+
+    /// Appends a keyframe of the world after `tick` steps.
+    pub fn keyframe(&self, tick: u64, body: Vec<u8>) {
+        self.push(Command::Keyframe { tick, body });
+    }
+
+    /// Appends a note.
+    pub fn note(&self, note: Note) {
+        self.push(Command::Note(note));
+    }
+
+    /// Keeps what a seat asked to remember, in place of what it asked before. `state` is JSON text.
+    pub fn remember(&self, tick: u64, seat: u32, state: String) {
+        self.push(Command::Remember { tick, seat, state });
+    }
+
+    /// Writes the end of the run, closes the file and ends the thread.
+    pub async fn finish(mut self, end: RunEnd) -> Result<(), RecorderError> {
+        let (done, answer) = oneshot::channel();
+        self.push(Command::Finish {
+            end: Box::new(end),
+            done,
+        });
+        let result = self.acknowledged(answer).await;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        result
+    }
+
+    /// Waits for an acknowledgement of this recorder.
+    pub async fn acknowledged(
+        &self,
+        answer: oneshot::Receiver<Result<(), String>>,
+    ) -> Result<(), RecorderError> {
+        match answer.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(why)) => Err(RecorderError::Stopped(format!(
+                "{}: {why}",
+                self.path.display()
+            ))),
+            Err(_) => Err(RecorderError::Stopped(format!(
+                "{}: its thread ended after an earlier fault",
+                self.path.display()
+            ))),
+        }
+    }
+
+    /// A closed queue means the thread met a fault; the next acknowledgement reports it.
+    fn push(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+}
+
+/// Pragmas, tables and the rows that a run starts from, in one transaction.
+fn prepare(connection: &mut Connection, meta: &RunMeta, bundle: &Bundle) -> rusqlite::Result<()> {
+    let _: String = connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?;
+    let synchronous = if meta.durability == "power" {
+        "FULL"
+    } else {
+        "NORMAL"
+    };
+    connection.pragma_update(None, "synchronous", synchronous)?;
+    let transaction = connection.transaction()?;
+    schema::create(&transaction)?;
+    let json = serde_json::to_string(meta).expect("RunMeta has string keys only");
+    transaction.execute("INSERT INTO meta VALUES ('run', ?1)", [json])?;
+    for (path, body) in bundle.iter() {
+        transaction.execute("INSERT INTO bundle VALUES (?1, ?2)", params![path, body])?;
+    }
+    for (index, seat) in meta.seats.iter().enumerate() {
+        transaction.execute(
+            "INSERT INTO seats VALUES (?1, ?2, ?3, ?4)",
+            params![index as i64, seat.seat, seat.group, seat.agent],
+        )?;
+    }
+    transaction.commit()
+}
+
+struct Writer {
+    connection: Connection,
+    metrics: Vec<String>,
+}
+
+impl Writer {
+    fn run(mut self, inbox: &Receiver<Command>) {
+        let mut batch: Vec<Command> = Vec::new();
+        loop {
+            let hurried = match gather(inbox, &mut batch) {
+                Gathered::Hurried => true,
+                Gathered::Idle => false,
+                Gathered::Closed => {
+                    let _ = self.write(&batch);
+                    return;
+                }
+            };
+            if batch.is_empty() {
+                continue;
+            }
+            let result = self.write(&batch).map_err(|error| error.to_string());
+            let failed = result.is_err();
+            let mut finished = false;
+            for command in batch.drain(..) {
+                match command {
+                    Command::Input { done, .. } => {
+                        let _ = done.send(result.clone());
+                    }
+                    Command::Finish { done, .. } => {
+                        finished = true;
+                        let closed = match &result {
+                            Ok(()) => self.close(),
+                            Err(why) => Err(why.clone()),
+                        };
+                        let _ = done.send(closed);
+                    }
+                    _ => {}
+                }
+            }
+            if failed || finished {
+                if failed && !hurried {
+                    tracing::error!(why = ?result, "the recording cannot be written; the run ends at its next tick");
+                }
+                return;
+            }
+        }
+    }
+
+    /// Folds the write-ahead log into the file, so that a closed recording is one file.
+    fn close(&mut self) -> Result<(), String> {
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+            .map_err(|error| error.to_string())
+    }
+
+    fn write(&mut self, batch: &[Command]) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction()?;
+        for command in batch {
+            insert(&transaction, command, &self.metrics)?;
+        }
+        transaction.commit()
+    }
+}
+
+enum Gathered {
+    /// Somebody waits for the commit.
+    Hurried,
+    /// Nobody waits, but rows have been idle long enough.
+    Idle,
+    /// The run dropped its handle.
+    Closed,
+}
+
+/// Collects commands until one is there that somebody waits for, or the idle time is over.
+fn gather(inbox: &Receiver<Command>, batch: &mut Vec<Command>) -> Gathered {
+    loop {
+        match inbox.recv_timeout(IDLE_FLUSH) {
+            Ok(command) => {
+                let hurried = matches!(command, Command::Input { .. } | Command::Finish { .. });
+                batch.push(command);
+                if hurried {
+                    return Gathered::Hurried;
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => return Gathered::Idle,
+            Err(RecvTimeoutError::Disconnected) => return Gathered::Closed,
+        }
+        if batch.len() >= QUEUE {
+            return Gathered::Idle;
+        }
+    }
+}
+
+fn insert(connection: &Connection, command: &Command, metrics: &[String]) -> rusqlite::Result<()> {
+    match command {
+        Command::Input { tick, body, .. } => {
+            let text = std::str::from_utf8(body).expect("JSON is UTF-8");
+            connection
+                .prepare_cached("INSERT INTO inputs VALUES (?1, ?2, ?3)")?
+                .execute(params![*tick as i64, text, input_check(*tick, body)])?;
+        }
+        Command::Start {
+            hash,
+            parts,
+            keyframe,
+        } => {
+            insert_hashes(connection, 0, *hash, parts, 0, 0)?;
+            connection.execute("INSERT INTO keyframes VALUES (0, ?1)", [keyframe])?;
+        }
+        Command::Outcome(outcome) => insert_outcome(connection, outcome, metrics)?,
+        Command::Keyframe { tick, body } => {
+            connection
+                .prepare_cached("INSERT OR REPLACE INTO keyframes VALUES (?1, ?2)")?
+                .execute(params![*tick as i64, body])?;
+        }
+        Command::Note(note) => {
+            connection
+                .prepare_cached(
+                    "INSERT INTO notes (tick, seat, kind, text, data) VALUES (?1, ?2, ?3, ?4, ?5)",
+                )?
+                .execute(params![
+                    note.tick as i64,
+                    note.seat,
+                    note.kind,
+                    note.text,
+                    (!note.data.is_empty()).then_some(&note.data)
+                ])?;
+        }
+        Command::Remember { tick, seat, state } => {
+            connection
+                .prepare_cached("INSERT OR REPLACE INTO remembered VALUES (?1, ?2, ?3)")?
+                .execute(params![seat, *tick as i64, state])?;
+        }
+        Command::Finish { end, .. } => {
+            let json = serde_json::to_string(end).expect("RunEnd has string keys only");
+            connection.execute("INSERT OR REPLACE INTO meta VALUES ('end', ?1)", [json])?;
+            let mut statement =
+                connection.prepare_cached("INSERT OR REPLACE INTO scores VALUES (?1, ?2, ?3)")?;
+            for (seat, (score, status)) in end.scores.iter().zip(&end.status).enumerate() {
+                statement.execute(params![seat as i64, score, status])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn insert_hashes(
+    connection: &Connection,
+    tick: i64,
+    hash: u128,
+    parts: &[u64],
+    at_us: u64,
+    step_us: u64,
+) -> rusqlite::Result<()> {
+    let parts: Vec<u8> = parts.iter().flat_map(|part| part.to_le_bytes()).collect();
+    connection
+        .prepare_cached("INSERT INTO ticks VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .execute(params![
+            tick,
+            hash_text(hash),
+            parts,
+            at_us as i64,
+            step_us as i64
+        ])?;
+    Ok(())
+}
+
+fn insert_outcome(
+    connection: &Connection,
+    outcome: &Outcome,
+    metrics: &[String],
+) -> rusqlite::Result<()> {
+    let output = &outcome.output;
+    let tick = output.tick as i64;
+    insert_hashes(
+        connection,
+        tick,
+        output.hash,
+        &output.parts,
+        outcome.at_us,
+        outcome.step_us,
+    )?;
+    let mut statement = connection
+        .prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?;
+    for (n, event) in output.events.iter().enumerate() {
+        let data = (!event.fields.is_empty()).then(|| fields_json(&event.fields));
+        statement.execute(params![
+            tick,
+            n as i64,
+            event.name,
+            event.seat.map(|seat| seat.0),
+            event.other.map(|seat| seat.0),
+            event.at.map(|at| at.0),
+            event.at.map(|at| at.1),
+            event.text,
+            data
+        ])?;
+    }
+    let mut statement = connection.prepare_cached("INSERT INTO metrics VALUES (?1, ?2, ?3)")?;
+    for (name, value) in metrics.iter().zip(&output.metrics) {
+        statement.execute(params![tick, name, value])?;
+    }
+    Ok(())
+}
+
+/// An event's fields as a JSON object, in their own order.
+pub fn fields_json(fields: &[(&'static str, formicarium_engine::Value)]) -> String {
+    serde_json::to_string(&FieldMap(fields)).expect("event fields have string keys")
+}
+
+/// Serialises named fields as a map.
+pub struct FieldMap<'a>(pub &'a [(&'static str, formicarium_engine::Value)]);
+
+impl serde::Serialize for FieldMap<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
+    }
+}

@@ -1,0 +1,87 @@
+//! What an agent is told when it starts: its seat, the rules in words, its actions and limits, and
+//! what an earlier process of the seat asked to remember.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use formicarium_agents::protocol::{self, ActionSpec, Hello, ScenarioName, Time, ToAgent};
+use formicarium_engine::SeatInfo;
+use serde_json::Value;
+
+use super::Timing;
+use super::catalogue::Catalogue;
+use super::door::Limits;
+
+/// Makes the `hello` and `end` lines.
+#[derive(Debug)]
+pub struct Greeter {
+    run: String,
+    scenario: ScenarioName,
+    rules: String,
+    actions: Vec<ActionSpec>,
+    limits: protocol::Limits,
+    time: Time,
+    seats: Vec<SeatInfo>,
+    remembered: BTreeMap<usize, Value>,
+}
+
+impl Greeter {
+    /// Gathers what is the same for all seats.
+    pub(super) fn new(
+        run: &str,
+        scenario: ScenarioName,
+        rules: String,
+        catalogue: &Catalogue,
+        limits: Limits,
+        timing: &Timing,
+        seats: Vec<SeatInfo>,
+    ) -> Greeter {
+        let actions = catalogue
+            .to_json()
+            .into_iter()
+            .map(|(name, description, parameters)| ActionSpec {
+                name,
+                description,
+                parameters,
+            })
+            .collect();
+        let limits = protocol::Limits {
+            actions: limits.actions,
+            speech: limits.speech,
+            ..protocol::Limits::default()
+        };
+        Greeter {
+            run: run.to_owned(),
+            scenario,
+            rules,
+            actions,
+            limits,
+            time: timing.hello(),
+            seats,
+            remembered: BTreeMap::new(),
+        }
+    }
+
+    /// Keeps what a seat asked to remember, for its next process.
+    pub fn remember(&mut self, seat: usize, state: Value) {
+        self.remembered.insert(seat, state);
+    }
+
+    /// The `hello` line of a seat.
+    pub fn hello(&self, seat: usize) -> Arc<[u8]> {
+        let info = &self.seats[seat];
+        let message = ToAgent::Hello(Box::new(Hello {
+            protocol: protocol::PROTOCOL,
+            run: self.run.clone(),
+            scenario: self.scenario.clone(),
+            seat: info.name.clone(),
+            role: info.role.clone(),
+            rules: self.rules.clone(),
+            actions: self.actions.clone(),
+            limits: self.limits,
+            time: self.time,
+            remembered: self.remembered.get(&seat).cloned(),
+        }));
+        protocol::encode(&message).into()
+    }
+}

@@ -1,0 +1,558 @@
+//! One run: from a checked plan to its summary.
+//!
+//! Here everything is wired: world thread, recording, agents, feed, door. `tick` drives it; `door`
+//! makes inputs of what agents say; `board` knows who plays. Must not parse arguments or print.
+
+pub mod board;
+pub mod builtin;
+pub mod catalogue;
+pub mod door;
+mod hello;
+mod line;
+pub mod progress;
+mod tick;
+mod world_thread;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use formicarium_agents::protocol::{self, End, ScenarioName, Time, TimeMode, ToAgent};
+use formicarium_agents::{Agents, Nursery, Outgoing, SeatPlan};
+use formicarium_engine::{Bundle, Mode, Params, SEMANTICS, Scenario, World};
+use serde::Serialize;
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
+
+use crate::cast::{Agent, Seated};
+use crate::feed::hub::Feed;
+use crate::feed::wire::{self, Static};
+use crate::recorder::writer::Recorder;
+use crate::recorder::{RecorderError, RunEnd, RunMeta, SeatMeta, hash_text};
+use board::Board;
+use catalogue::Catalogue;
+use door::{Door, Limits};
+use hello::Greeter;
+use progress::Progress;
+use tick::TickLoop;
+use world_thread::{WorldGone, WorldThread};
+
+/// Agent events that may wait for the tick loop; readers pause beyond that.
+const INBOX: usize = 8192;
+/// Time that agents get to leave after `end` before they are killed.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What a run is made of.
+pub struct Plan {
+    /// The run's id.
+    pub run: String,
+    /// Its folder; exists and is empty but for what the caller put there.
+    pub dir: PathBuf,
+    /// The scenario's files.
+    pub bundle: Bundle,
+    /// The scenario, checked.
+    pub scenario: Scenario,
+    /// Parameters, with the overrides applied.
+    pub params: Params,
+    /// The overrides.
+    pub set: Vec<(String, String)>,
+    /// Seed of the world.
+    pub seed: u64,
+    /// The world at tick 0.
+    pub world: World,
+    /// Who sits where, in the scenario's order.
+    pub seated: Vec<Seated>,
+    /// The cast's name.
+    pub cast: String,
+    /// All casts of the scenario.
+    pub casts: Vec<String>,
+    /// When ticks are closed.
+    pub timing: Timing,
+    /// `process` or `power`.
+    pub durability: String,
+    /// Random word that names this host process on the feed.
+    pub epoch: String,
+}
+
+/// When ticks are closed.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Timing {
+    /// When all present seats have answered, or at the deadline.
+    Lockstep {
+        /// Longest wait.
+        deadline: Duration,
+        /// Last tick; 0 = no end.
+        ticks: u64,
+    },
+    /// At a fixed rate.
+    Realtime {
+        /// Time between two ticks.
+        interval: Duration,
+        /// Last tick; 0 = no end.
+        ticks: u64,
+    },
+}
+
+impl Timing {
+    /// The scenario's timing with the command line's overrides.
+    pub fn new(
+        spec: &formicarium_engine::TimeSpec,
+        mode: Option<Mode>,
+        hz: Option<f64>,
+        deadline: Option<Duration>,
+        ticks: Option<u64>,
+    ) -> Timing {
+        let ticks = ticks.unwrap_or(spec.ticks);
+        match mode.unwrap_or(spec.mode) {
+            Mode::Lockstep => Timing::Lockstep {
+                deadline: deadline.unwrap_or(Duration::from_millis(spec.deadline_ms)),
+                ticks,
+            },
+            Mode::Realtime => Timing::Realtime {
+                interval: Duration::from_secs_f64(1.0 / hz.unwrap_or(spec.hz)),
+                ticks,
+            },
+        }
+    }
+
+    /// The last tick; 0 = no end.
+    pub fn last(&self) -> u64 {
+        match self {
+            Timing::Lockstep { ticks, .. } | Timing::Realtime { ticks, .. } => *ticks,
+        }
+    }
+
+    fn words(&self) -> (&'static str, f64, u64) {
+        match self {
+            Timing::Lockstep { ticks, .. } => ("lockstep", 0.0, *ticks),
+            Timing::Realtime { interval, ticks } => {
+                ("realtime", 1.0 / interval.as_secs_f64(), *ticks)
+            }
+        }
+    }
+
+    fn hello(&self) -> Time {
+        let (_, hz, ticks) = self.words();
+        let mode = match self {
+            Timing::Lockstep { .. } => TimeMode::Lockstep,
+            Timing::Realtime { .. } => TimeMode::Realtime,
+        };
+        Time {
+            mode,
+            deadline_ms: self.deadline_ms(),
+            hz: (hz > 0.0).then_some(hz),
+            ticks,
+        }
+    }
+}
+
+/// Why a run could not be done or went wrong.
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// The recording.
+    #[error(transparent)]
+    Recorder(#[from] RecorderError),
+    /// The agents could not be started at all.
+    #[error(transparent)]
+    Agents(#[from] formicarium_agents::StartError),
+    /// The world's thread.
+    #[error(transparent)]
+    World(#[from] WorldGone),
+    /// The machine.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// The system's words.
+        source: std::io::Error,
+    },
+    /// A fault of ours.
+    #[error("a bug in formicarium: {0}")]
+    Bug(String),
+}
+
+/// What a run came to; printed by `--json`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Summary {
+    /// The run's id.
+    pub run: String,
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Steps done.
+    pub ticks: u64,
+    /// World hash after the last.
+    pub hash: String,
+    /// Why it ended.
+    pub end: String,
+    /// The seats in the scenario's order.
+    pub seats: Vec<SeatSummary>,
+}
+
+/// What a seat came to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SeatSummary {
+    /// Its name.
+    pub seat: String,
+    /// Its score.
+    pub score: f64,
+    /// `playing`, `late`, `absent`, `exited`...: how it stood at the end.
+    pub status: &'static str,
+    /// What was wrong with it, and whose fault it was; none if nothing was.
+    pub trouble: Option<String>,
+}
+
+/// A run ready to begin: recorded, with its feed open, agents not started yet.
+#[derive(Debug)]
+pub struct Ready {
+    plan: PlanRest,
+    board: Board,
+    catalogue: Arc<Catalogue>,
+    limits: Limits,
+    absent_after: u32,
+    greeter: Greeter,
+    recorder: Recorder,
+    feed: Option<Feed>,
+    world: WorldThread,
+    scores: Vec<f64>,
+    hash: u128,
+}
+
+/// What is left of a plan once the world has moved to its thread.
+#[derive(Debug)]
+struct PlanRest {
+    run: String,
+    dir: PathBuf,
+    seed: u64,
+    seated: Vec<Seated>,
+    timing: Timing,
+}
+
+impl Ready {
+    /// The feed, for the server.
+    pub fn feed(&self) -> Option<&Feed> {
+        self.feed.as_ref()
+    }
+}
+
+/// Opens the recording and the feed (if `watched`), and moves the world to its thread.
+pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
+    let io = |what: &str| {
+        let what = what.to_owned();
+        move |source| RunError::Io { what, source }
+    };
+    let world = plan.world;
+    let names: Vec<String> = world.seats().iter().map(|seat| seat.name.clone()).collect();
+    let catalogue = Arc::new(Catalogue::new(world.catalogue().to_vec(), &names));
+    let limits = Limits {
+        actions: plan.scenario.limits().actions,
+        speech: plan.scenario.limits().speech,
+    };
+    let (mode, hz, ticks) = plan.timing.words();
+    let meta = RunMeta {
+        run: plan.run.clone(),
+        scenario: plan.scenario.name().to_owned(),
+        scenario_digest: blake3::Hash::from(plan.bundle.digest())
+            .to_hex()
+            .to_string(),
+        seed: plan.seed,
+        set: plan.set.clone(),
+        mode: mode.into(),
+        hz,
+        ticks,
+        cast: plan.cast.clone(),
+        isolation: "advisory".into(),
+        durability: plan.durability.clone(),
+        semantics: SEMANTICS,
+        host_version: env!("CARGO_PKG_VERSION").into(),
+        started_unix: std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs()),
+        seats: world
+            .seats()
+            .iter()
+            .zip(&plan.seated)
+            .map(|(seat, seated)| SeatMeta {
+                seat: seat.name.clone(),
+                group: seat.group.clone(),
+                agent: seated.label.clone(),
+            })
+            .collect(),
+        parts: world
+            .parts()
+            .iter()
+            .map(|(name, _)| (*name).to_owned())
+            .collect(),
+        metrics: plan
+            .scenario
+            .metrics()
+            .iter()
+            .map(|metric| metric.name.clone())
+            .collect(),
+    };
+    let recorder = Recorder::create(&plan.dir.join("run.db"), &meta, &plan.bundle)?;
+    let hash = world.hash();
+    let parts = world
+        .parts()
+        .iter()
+        .map(|(_, part)| crate::recorder::replay::short(*part))
+        .collect();
+    recorder.start(hash, parts, world.keyframe());
+
+    let scores = world.scores();
+    let picture = world.picture();
+    let feed = if watched {
+        let statics = statics(
+            &plan.scenario,
+            &plan.params,
+            &meta,
+            &plan.casts,
+            &picture,
+            &catalogue,
+        );
+        Some(
+            Feed::start(&statics, &picture, scores.clone(), plan.epoch, ticks)
+                .map_err(io("starting the feed's thread"))?,
+        )
+    } else {
+        None
+    };
+    let scenario = ScenarioName {
+        name: plan.scenario.name().to_owned(),
+        title: plan.scenario.title().to_owned(),
+    };
+    let rules = plan.scenario.rules_text(&plan.params);
+    let greeter = Greeter::new(
+        &plan.run,
+        scenario,
+        rules,
+        &catalogue,
+        limits,
+        &plan.timing,
+        world.seats().to_vec(),
+    );
+    let shown = plan
+        .seated
+        .iter()
+        .map(|seated| matches!(seated.agent, Agent::Process(_)))
+        .collect();
+    let absent_after = world.time().absent_after;
+    let world = WorldThread::start(world, catalogue.clone(), shown)
+        .map_err(io("starting the world's thread"))?;
+    Ok(Ready {
+        plan: PlanRest {
+            run: plan.run,
+            dir: plan.dir,
+            seed: plan.seed,
+            seated: plan.seated,
+            timing: plan.timing,
+        },
+        board: Board::new(&names),
+        catalogue,
+        limits,
+        absent_after,
+        greeter,
+        recorder,
+        feed,
+        world,
+        scores,
+        hash,
+    })
+}
+
+/// Starts the agents, runs to the end, tells everybody, closes the recording.
+pub async fn execute(
+    ready: Ready,
+    nursery: Nursery,
+    progress: Progress,
+    stop: watch::Receiver<bool>,
+) -> Result<Summary, RunError> {
+    let Ready {
+        plan,
+        mut board,
+        catalogue,
+        limits,
+        absent_after,
+        greeter,
+        recorder,
+        feed,
+        world,
+        scores,
+        hash,
+    } = ready;
+    let seats = plan.seated.len();
+    let mut door = Door::new(catalogue.clone(), limits, absent_after, seats);
+    let (mut plans, mut builtins) = (Vec::new(), Vec::new());
+    let mut awaited = vec![false; seats];
+    for (seat, seated) in plan.seated.into_iter().enumerate() {
+        match seated.agent {
+            Agent::Builtin(builtin) => {
+                door.arrive(seat, false);
+                board.seat_builtin(seat);
+                builtins.push((seat, builtin));
+            }
+            Agent::Process(program) => {
+                awaited[seat] = true;
+                let name = board.name(seat).to_owned();
+                let folder = plan.dir.join("agents").join(&name);
+                plans.push((
+                    seat,
+                    SeatPlan {
+                        seat: name,
+                        program,
+                        folder,
+                        run: plan.run.clone(),
+                    },
+                ));
+            }
+        }
+    }
+    let (sender, inbox) = mpsc::channel(INBOX);
+    let agents = Agents::start(nursery, plans, sender.clone()).await?;
+    let hopeful = vec![true; seats];
+    let mut run = TickLoop {
+        timing: plan.timing,
+        seed: plan.seed,
+        catalogue,
+        door,
+        board,
+        world,
+        recorder,
+        feed,
+        agents,
+        inbox,
+        _sender: sender,
+        builtins,
+        greeter,
+        progress,
+        stop,
+        hopeful,
+        awaited,
+        scores,
+        hash,
+    };
+    let outcome = run.run().await;
+    let TickLoop {
+        door,
+        board,
+        recorder,
+        feed,
+        agents,
+        inbox,
+        scores,
+        hash,
+        progress,
+        ..
+    } = run;
+    // Nobody reads what agents still say; a closed inbox lets their readers go.
+    drop(inbox);
+    progress.finish();
+    let reason = match &outcome {
+        Ok(reason) => reason.clone(),
+        Err(error) => error.to_string(),
+    };
+    for (seat, score) in scores.iter().enumerate() {
+        let end = ToAgent::End(End {
+            reason: reason.clone(),
+            score: *score,
+            tick: door.tick(),
+        });
+        agents.send(seat, Outgoing::End(protocol::encode(&end).into()));
+    }
+    agents.shutdown(FAREWELL).await;
+    let words: Vec<_> = (0..seats).map(|seat| board.words(seat)).collect();
+    let end = RunEnd {
+        reason: reason.clone(),
+        ticks: door.tick(),
+        hash: hash_text(hash),
+        scores: scores.clone(),
+        status: words
+            .iter()
+            .map(|(status, _)| (*status).to_owned())
+            .collect(),
+    };
+    if let Some(feed) = &feed {
+        feed.end(end.ticks, reason, scores.clone());
+    }
+    let finished = recorder.finish(end.clone()).await;
+    outcome?;
+    finished?;
+    Ok(Summary {
+        run: plan.run,
+        dir: plan.dir,
+        ticks: end.ticks,
+        hash: end.hash,
+        end: end.reason,
+        seats: words
+            .into_iter()
+            .enumerate()
+            .map(|(seat, (status, trouble))| SeatSummary {
+                seat: board.name(seat).to_owned(),
+                score: scores[seat],
+                status,
+                trouble,
+            })
+            .collect(),
+    })
+}
+
+fn statics(
+    scenario: &Scenario,
+    params: &Params,
+    meta: &RunMeta,
+    casts: &[String],
+    picture: &formicarium_engine::Picture,
+    catalogue: &Catalogue,
+) -> Static {
+    Static {
+        scenario: wire::ScenarioInfo {
+            name: scenario.name().to_owned(),
+            title: scenario.title().to_owned(),
+            summary: scenario.summary().to_owned(),
+        },
+        run: meta.run.clone(),
+        seed: meta.seed.to_string(),
+        params: serde_json::to_value(params).unwrap_or_default(),
+        mode: meta.mode.clone(),
+        hz: meta.hz,
+        cast: meta.cast.clone(),
+        casts: casts.to_vec(),
+        isolation: meta.isolation.clone(),
+        space: picture.space.map(|space| wire::Space {
+            width: space.width,
+            height: space.height,
+            torus: space.torus,
+        }),
+        kinds: picture.kinds.clone(),
+        terrain: picture.terrain.clone(),
+        seats: meta
+            .seats
+            .iter()
+            .map(|seat| wire::SeatInfo {
+                name: seat.seat.clone(),
+                group: seat.group.clone(),
+                agent: seat.agent.clone(),
+            })
+            .collect(),
+        metrics: scenario
+            .metrics()
+            .iter()
+            .map(|metric| wire::MetricInfo {
+                name: metric.name.clone(),
+                title: metric.title.clone(),
+                unit: metric.unit.clone(),
+            })
+            .collect(),
+        score: wire::ScoreInfo {
+            unit: scenario.score().unit.clone(),
+            best: scenario.score().best.to_owned(),
+        },
+        actions: catalogue
+            .specs()
+            .iter()
+            .map(|spec| wire::ActionInfo {
+                name: spec.name.clone(),
+                description: spec.description.clone(),
+            })
+            .collect(),
+    }
+}
