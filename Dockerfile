@@ -1,0 +1,35 @@
+# The image: the host with its page, the shipped scenarios, and what their casts need.
+#   docker build -t formicarium .
+#   docker run -p 7878:7878 formicarium
+ARG BUILD_IMAGE=rust:1.95-bookworm
+ARG NODE_IMAGE=node:20-bookworm-slim
+ARG RUN_IMAGE=debian:bookworm-slim
+
+FROM ${NODE_IMAGE} AS page
+WORKDIR /build/viewer
+COPY viewer/package.json viewer/package-lock.json viewer/.npmrc ./
+RUN npm ci --no-audit --no-fund
+COPY viewer ./
+RUN npm run build
+
+FROM ${BUILD_IMAGE} AS host
+WORKDIR /build
+COPY Cargo.toml Cargo.lock build.rs ./
+COPY engine engine
+COPY agents agents
+COPY src src
+COPY benches benches
+COPY scenarios scenarios
+COPY --from=page /build/viewer/dist viewer/dist
+RUN cargo build --release --locked
+
+FROM ${RUN_IMAGE}
+# The shipped casts run programs of the workspace, Python and the shell.
+RUN apt-get update && apt-get install -y --no-install-recommends python3 && rm -rf /var/lib/apt/lists/*
+COPY --from=host /build/target/release/formicarium /build/target/release/formicarium-player /usr/local/bin/
+WORKDIR /formicarium
+VOLUME /formicarium/runs
+EXPOSE 7878
+STOPSIGNAL SIGINT
+ENTRYPOINT ["formicarium"]
+CMD ["run", "commons", "--mode", "realtime", "--hz", "8", "--ticks", "0", "--bind", "0.0.0.0"]

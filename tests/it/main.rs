@@ -1,0 +1,11 @@
+//! The host as its users meet it: the real binary, real agent processes, real recordings.
+//!
+//! One binary for all, so that it links once. Programs: `FORMICARIUM_BIN` or the one cargo built.
+
+mod command_line;
+mod faults;
+mod feed;
+mod goldens;
+mod host;
+mod recording;
+mod seats;

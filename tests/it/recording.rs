@@ -1,0 +1,205 @@
+//! The recording: nothing of it can be changed unseen, it survives a kill, and its documented queries work.
+
+use std::process::Command;
+
+use rusqlite::Connection;
+
+use crate::host::{Folder, Live, assert_replays, query, query_int, replay, root, run};
+
+#[test]
+fn a_changed_byte_of_any_input_row_is_found_with_its_tick() {
+    let folder = Folder::new("bytes");
+    let out = folder.path("run");
+    run(
+        &out,
+        &[
+            "scenarios/commons",
+            "--agent",
+            "*=builtin:random",
+            "--seed",
+            "2",
+            "--ticks",
+            "40",
+        ],
+    );
+    assert_replays(&out);
+    let database = out.join("run.db");
+    let original = std::fs::read(&database).expect("the recording");
+    let mut tried = 0;
+    for tick in [1, 2, 17, 39, 40] {
+        let length = query_int(
+            &out,
+            &format!("SELECT length(CAST(body AS BLOB)) FROM inputs WHERE tick = {tick}"),
+        ) as usize;
+        // Every column of the row; in the body every 13th byte.
+        let mut changes: Vec<String> = (0..length)
+            .step_by(13)
+            .map(|at| {
+                format!(
+                    "UPDATE inputs SET body = CAST(substr(CAST(body AS BLOB), 1, {at}) || \
+                     CASE WHEN substr(CAST(body AS BLOB), {p}, 1) = x'20' THEN x'21' ELSE x'20' END || \
+                     substr(CAST(body AS BLOB), {n}) AS TEXT) WHERE tick = {tick}",
+                    p = at + 1,
+                    n = at + 2
+                )
+            })
+            .collect();
+        changes.push(format!(
+            "UPDATE inputs SET digest = '0000000000000000' WHERE tick = {tick}"
+        ));
+        changes.push(format!(
+            "UPDATE inputs SET tick = tick + 1000 WHERE tick = {tick}"
+        ));
+        changes.push(format!("DELETE FROM inputs WHERE tick = {tick}"));
+        for change in changes {
+            std::fs::write(&database, &original).expect("the recording");
+            assert_eq!(
+                Connection::open(&database).and_then(|db| db.execute(&change, [])),
+                Ok(1),
+                "{change}"
+            );
+            let (status, verdict) = replay(&out);
+            assert_eq!(
+                (status, &verdict["verdict"]),
+                (3, &"damaged".into()),
+                "{change}: {verdict}"
+            );
+            assert_eq!(verdict["tick"], tick, "{change}: {verdict}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 50, "only {tried} changes were tried");
+}
+
+#[test]
+fn a_changed_hash_is_a_difference_with_tick_and_part() {
+    let folder = Folder::new("hash");
+    let out = folder.path("run");
+    run(
+        &out,
+        &[
+            "scenarios/commons",
+            "--agent",
+            "*=builtin:random",
+            "--seed",
+            "2",
+            "--ticks",
+            "20",
+        ],
+    );
+    let database = Connection::open(out.join("run.db")).expect("the recording");
+    let parts: Vec<u8> = database
+        .query_row("SELECT parts FROM ticks WHERE tick = 9", [], |row| {
+            row.get(0)
+        })
+        .expect("parts");
+    let mut changed = parts.clone();
+    changed[8] ^= 1;
+    database
+        .execute("UPDATE ticks SET parts = ?1 WHERE tick = 9", [changed])
+        .expect("an update");
+    drop(database);
+    let (status, verdict) = replay(&out);
+    assert_eq!(
+        (status, &verdict["verdict"], &verdict["tick"]),
+        (3, &"different".into(), &9.into()),
+        "{verdict}"
+    );
+    let meta: serde_json::Value = serde_json::from_str(
+        &crate::host::query_text(&out, "SELECT value FROM meta WHERE key = 'run'")[0],
+    )
+    .expect("JSON");
+    assert_eq!(
+        verdict["part"], meta["parts"][1],
+        "the second part was changed"
+    );
+}
+
+#[test]
+fn a_killed_host_leaves_a_recording_that_replays() {
+    let folder = Folder::new("killed");
+    let out = folder.path("run");
+    let mut live = Live::start(
+        &out,
+        &[
+            "scenarios/commons",
+            "--cast",
+            "restrained",
+            "--seed",
+            "4",
+            "--ticks",
+            "0",
+        ],
+    );
+    live.until("SELECT count(*) FROM inputs", 50);
+    live.signal(nix::sys::signal::Signal::SIGKILL);
+    live.wait();
+    assert_replays(&out);
+    assert!(query_int(&out, "SELECT count(*) FROM ticks") >= 50);
+    assert_eq!(
+        query(&out, "SELECT 1 FROM meta WHERE key = 'end'").len(),
+        0,
+        "a killed run has no end"
+    );
+}
+
+#[test]
+fn a_file_that_is_no_recording_is_refused_in_words() {
+    let folder = Folder::new("foreign");
+    for (name, body, words) in [
+        (
+            "text",
+            &b"hello, this is not a database"[..],
+            "is not a Formicarium recording",
+        ),
+        ("empty", b"", "is not a Formicarium recording"),
+    ] {
+        let path = folder.path(name);
+        std::fs::create_dir_all(&path).expect("a folder");
+        std::fs::write(path.join("run.db"), body).expect("a file");
+        let output = crate::host::output(&["replay", path.to_str().expect("UTF-8")]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert!(errors.contains(words), "{errors}");
+    }
+}
+
+#[test]
+fn the_documented_queries_work_with_stock_sqlite3() {
+    let folder = Folder::new("queries");
+    let out = folder.path("run");
+    run(
+        &out,
+        &[
+            "scenarios/commons",
+            "--cast",
+            "mixed",
+            "--seed",
+            "1",
+            "--ticks",
+            "120",
+        ],
+    );
+    let text =
+        std::fs::read_to_string(root().join("docs/recording-format.md")).expect("the document");
+    let queries: Vec<&str> = text
+        .split("```sql")
+        .skip(1)
+        .filter_map(|part| part.split("```").next())
+        .collect();
+    assert!(queries.len() >= 5, "the document has lost its queries");
+    for sql in queries {
+        let output = Command::new("sqlite3")
+            .arg(out.join("run.db"))
+            .arg(sql)
+            .output()
+            .expect("sqlite3 is installed");
+        assert!(
+            output.status.success(),
+            "{sql}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let trouble = sql.contains("trouble") || sql.contains("without an apple");
+        assert!(trouble || !output.stdout.is_empty(), "no rows: {sql}");
+    }
+}
