@@ -85,7 +85,7 @@ pub struct Rejection {
     pub seat: SeatId,
     /// What was asked. A number outside the catalogue is given back as it came.
     pub action: ActionId,
-    /// A stable word: `blocked`, `timed_out`, `bad_args`, ... as listed in docs/scenario-format.md.
+    /// A stable word: `blocked`, `timed-out`, `bad-argument`, ... as listed in docs/scenario-format.md.
     pub code: &'static str,
     /// One sentence for the agent.
     pub reason: String,
@@ -133,17 +133,17 @@ impl Code {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
-            Self::UnknownAction => "unknown_action",
-            Self::BadArgs => "bad_args",
-            Self::Limit => "limit",
+            Self::UnknownAction => "unknown-action",
+            Self::BadArgs => "bad-argument",
+            Self::Limit => "over-limit",
             Self::Repeated => "repeated",
-            Self::TimedOut => "timed_out",
+            Self::TimedOut => "timed-out",
             Self::Outside => "outside",
             Self::Blocked => "blocked",
             Self::Swap => "swap",
             Self::Contested => "contested",
             Self::Cooldown => "cooldown",
-            Self::TooFar => "too_far",
+            Self::TooFar => "too-far",
             Self::Bye => "bye",
             Self::Over => "over",
         }

@@ -8,9 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use formicarium_agents::Nursery;
+use formicarium_agents::{Nursery, StartError, raise_descriptor_limit};
 use formicarium_engine::{Bundle, Diagnostic, Mode, Scenario, World};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -101,16 +100,12 @@ enum SetUpError {
     Occupied(PathBuf),
     #[error("{what}: {source}")]
     Io { what: String, source: io::Error },
-    #[error(
-        "{seats} agents need about {need} open files, but this shell allows {have}; raise it with `ulimit -n {need}` (in a container: --ulimit nofile={need})"
-    )]
-    Descriptors { seats: usize, need: u64, have: u64 },
+    #[error(transparent)]
+    Agents(#[from] StartError),
 }
 
-/// Open files of the host besides its agents': recording, feed, spectators.
-const DESCRIPTORS_BASE: u64 = 256;
-/// Open files of the host per agent: two pipes and the keeper's socket, and one in passing.
-const DESCRIPTORS_EACH: u64 = 4;
+/// Open files of the host besides its agents': recording, page, spectators.
+const DESCRIPTORS: u64 = 512;
 /// Time that spectators get to be told of the end.
 const FAREWELL: Duration = Duration::from_millis(300);
 
@@ -134,7 +129,7 @@ pub(super) fn run(args: RunArgs, logs: LogFormat) -> Exit {
             diagnose::print(&list, &bundle);
             return Exit::Usage;
         }
-        Err(error @ (SetUpError::Io { .. } | SetUpError::Descriptors { .. })) => {
+        Err(error @ (SetUpError::Io { .. } | SetUpError::Agents(_))) => {
             return fail(Exit::Failed, &error);
         }
         Err(error) => return fail(Exit::Usage, &error),
@@ -221,7 +216,7 @@ fn plan(args: &RunArgs, current: &Path) -> Result<Plan, SetUpError> {
         .iter()
         .filter(|seated| matches!(seated.agent, Agent::Process(_)))
         .count();
-    raise_descriptors(processes)?;
+    raise_descriptor_limit(processes, DESCRIPTORS)?;
     let cast_name = match overrides.is_empty() {
         true => cast.name,
         false => format!("{} + --agent", cast.name),
@@ -355,32 +350,6 @@ fn report(summary: &Summary, json: bool) {
         );
     }
     println!("recorded in {}", summary.dir.display());
-}
-
-/// Raises the soft limit of open files as far as it may go.
-fn raise_descriptors(processes: usize) -> Result<(), SetUpError> {
-    let need = DESCRIPTORS_BASE + DESCRIPTORS_EACH * processes as u64;
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
-        return Ok(());
-    };
-    if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() {
-        return match hard >= need {
-            true => Ok(()),
-            false => Err(SetUpError::Descriptors {
-                seats: processes,
-                need,
-                have: hard,
-            }),
-        };
-    }
-    match soft >= need {
-        true => Ok(()),
-        false => Err(SetUpError::Descriptors {
-            seats: processes,
-            need,
-            have: soft,
-        }),
-    }
 }
 
 fn start_logging(format: LogFormat, progress: &Progress) {

@@ -34,7 +34,7 @@ use catalogue::Catalogue;
 use door::{Door, Limits};
 use hello::Greeter;
 use progress::Progress;
-use tick::TickLoop;
+use tick::{Awaited, TickLoop};
 use world_thread::{WorldGone, WorldThread};
 
 /// Agent events that may wait for the tick loop; readers pause beyond that.
@@ -382,7 +382,7 @@ pub async fn execute(
     let seats = plan.seated.len();
     let mut door = Door::new(catalogue.clone(), limits, absent_after, seats);
     let (mut plans, mut builtins) = (Vec::new(), Vec::new());
-    let mut awaited = vec![false; seats];
+    let mut awaited = vec![Awaited::No; seats];
     for (seat, seated) in plan.seated.into_iter().enumerate() {
         match seated.agent {
             Agent::Builtin(builtin) => {
@@ -391,7 +391,7 @@ pub async fn execute(
                 builtins.push((seat, builtin));
             }
             Agent::Process(program) => {
-                awaited[seat] = true;
+                awaited[seat] = Awaited::Process(Duration::from_millis(program.ready_ms));
                 let name = board.name(seat).to_owned();
                 let folder = plan.dir.join("agents").join(&name);
                 plans.push((

@@ -50,10 +50,21 @@ pub(super) struct TickLoop {
     pub(super) stop: watch::Receiver<bool>,
     /// Per seat: its process may still come back.
     pub(super) hopeful: Vec<bool>,
-    /// Per seat: still waited for before the first tick.
-    pub(super) awaited: Vec<bool>,
+    /// Per seat: waited for before the first tick.
+    pub(super) awaited: Vec<Awaited>,
     pub(super) scores: Vec<f64>,
     pub(super) hash: u128,
+}
+
+/// Whether the first tick waits for a seat.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Awaited {
+    /// No: it is ready, has had its time, or is beyond hope.
+    No,
+    /// Yes, for as long as its process may take to say `ready`; the process's own timer ends that.
+    Process(Duration),
+    /// Its process ended and is started again: its time goes on, however often that happens.
+    Until(Instant),
 }
 
 /// Why a tick was closed.
@@ -105,13 +116,27 @@ impl TickLoop {
     /// Waits until every seat is ready, has timed out or is beyond hope.
     async fn await_agents(&mut self) {
         let mut events = Vec::with_capacity(EVENTS);
-        while self.awaited.contains(&true) {
+        let begin = Instant::now();
+        while self.awaited.iter().any(|seat| *seat != Awaited::No) {
+            let due = self.awaited.iter().filter_map(|seat| match seat {
+                Awaited::Until(due) => Some(*due),
+                _ => None,
+            });
+            let due = due.min();
             tokio::select! {
                 _ = self.inbox.recv_many(&mut events, EVENTS) => {
                     for event in events.drain(..) {
                         self.on_event(event, false);
                     }
                     self.show_progress();
+                }
+                () = tokio::time::sleep_until(due.unwrap_or(begin)), if due.is_some() => {
+                    let now = Instant::now();
+                    for seat in &mut self.awaited {
+                        if matches!(seat, Awaited::Until(due) if *due <= now) {
+                            *seat = Awaited::No;
+                        }
+                    }
                 }
                 _ = self.stop.changed() => return,
             }
@@ -256,7 +281,7 @@ impl TickLoop {
                     self.door.garbled(seat, kind, fault.detail.clone());
                 }
                 if fault.kind == FaultKind::ReadyTimeout {
-                    self.awaited[seat] = false;
+                    self.awaited[seat] = Awaited::No;
                 }
                 let to = Listeners {
                     recorder: &self.recorder,
@@ -271,7 +296,11 @@ impl TickLoop {
                 will_restart,
             }) => {
                 self.hopeful[seat] = will_restart;
-                self.awaited[seat] &= will_restart;
+                self.awaited[seat] = match self.awaited[seat] {
+                    Awaited::Process(time) if will_restart => Awaited::Until(Instant::now() + time),
+                    Awaited::Until(due) if will_restart => Awaited::Until(due),
+                    _ => Awaited::No,
+                };
                 self.door.leave(seat, reason.clone());
                 let next = if will_restart {
                     "it is started again"
@@ -296,7 +325,7 @@ impl TickLoop {
     fn on_message(&mut self, seat: usize, message: FromAgent, running: bool) {
         match message {
             FromAgent::Ready(_) => {
-                self.awaited[seat] = false;
+                self.awaited[seat] = Awaited::No;
                 self.door.arrive(seat, running);
                 self.set(
                     seat,

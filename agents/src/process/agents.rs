@@ -24,6 +24,9 @@ use crate::event::AgentEvent;
 use crate::plan::SeatPlan;
 use crate::workspace::{self, WorkspaceError};
 
+/// Descriptors that starting takes besides those kept for each process.
+const DESCRIPTORS_IN_PASSING: u64 = 64;
+
 /// Why the agents could not be started. Nothing runs then.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -125,11 +128,7 @@ impl Agents {
         inbox: Sender<AgentEvent>,
     ) -> Result<Agents, StartError> {
         let system = |what| move |error: std::io::Error| StartError::System { what, error };
-        raise_descriptor_limit(plans.len()).map_err(|(needed, hard)| StartError::Descriptors {
-            seats: plans.len(),
-            needed,
-            hard,
-        })?;
+        raise_descriptor_limit(plans.len(), DESCRIPTORS_IN_PASSING)?;
         let mut slots = vec![u32::MAX; plans.iter().map(|(index, _)| index + 1).max().unwrap_or(0)];
         for (slot, (index, _)) in plans.iter().enumerate() {
             if std::mem::replace(&mut slots[*index], slot as u32) != u32::MAX {

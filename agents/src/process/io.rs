@@ -11,6 +11,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use nix::unistd::pipe2;
 
+use super::agents::StartError;
+
 /// Whose descriptor something happened on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Token {
@@ -128,15 +130,14 @@ pub(super) fn make_ends() -> nix::Result<Ends> {
 /// Descriptors that the host keeps for each process.
 pub(super) const DESCRIPTORS_PER_PROCESS: u64 = 3;
 
-/// Raises the soft limit of descriptors so that `processes` fit beside what the host has open.
+/// Raises the soft limit of descriptors so that `processes` fit beside what this process has open and `others` more.
+/// Children are not affected: keepers descend from the nursery, which was forked before.
 ///
 /// # Errors
-/// (needed, hard limit) when the hard limit is lower.
-pub(super) fn raise_descriptor_limit(processes: usize) -> Result<(), (u64, u64)> {
-    // Feed clients, the recording, the program's own: a margin that is small beside the agents'.
-    const OTHERS: u64 = 256;
+/// [`StartError::Descriptors`] when the hard limit is lower.
+pub fn raise_descriptor_limit(processes: usize, others: u64) -> Result<(), StartError> {
     let open = std::fs::read_dir("/proc/self/fd").map_or(64, Iterator::count) as u64;
-    let needed = open + OTHERS + DESCRIPTORS_PER_PROCESS * processes as u64;
+    let needed = open + others + DESCRIPTORS_PER_PROCESS * processes as u64;
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         return Ok(());
     };
@@ -144,7 +145,11 @@ pub(super) fn raise_descriptor_limit(processes: usize) -> Result<(), (u64, u64)>
         return Ok(());
     }
     if hard < needed || setrlimit(Resource::RLIMIT_NOFILE, needed, hard).is_err() {
-        return Err((needed, hard));
+        return Err(StartError::Descriptors {
+            seats: processes,
+            needed,
+            hard,
+        });
     }
     Ok(())
 }

@@ -16,5 +16,6 @@ mod tree;
 mod wire;
 
 pub use agents::{Agents, StartError};
+pub use io::raise_descriptor_limit;
 pub use link::Outgoing;
 pub use nursery::{Nursery, NurseryError};

@@ -20,3 +20,60 @@ pub fn schema() -> Value {
         "$defs": definitions,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{ACTIONS_PER_ACT, FromAgent, LINE_BYTES, ToAgent};
+    use super::super::{MESSAGES_PER_TICK, REMEMBER_BYTES, decode_from_agent, decode_to_agent};
+    use super::*;
+    use crate::event::FaultKind;
+
+    const DOCUMENT: &str = include_str!("../../../docs/agent-protocol.md");
+
+    /// `make bless` writes it anew.
+    #[test]
+    fn the_committed_schema_is_the_one_of_the_types() {
+        let text = serde_json::to_string_pretty(&schema()).unwrap() + "\n";
+        expect_test::expect_file!["../../../docs/agent-protocol.schema.json"].assert_eq(&text);
+    }
+
+    /// Each example of the document is a message, and each message of the protocol has an example.
+    #[test]
+    fn the_examples_of_the_document_are_messages() {
+        let mut shown = Vec::new();
+        for example in DOCUMENT.split("```json\n").skip(1) {
+            let line = example.split("\n```").next().unwrap().as_bytes();
+            shown.push(match (decode_to_agent(line), decode_from_agent(line)) {
+                (Ok(ToAgent::Hello(_)), _) => "hello",
+                (Ok(ToAgent::Observe(_)), _) => "observe",
+                (Ok(ToAgent::End(_)), _) => "end",
+                (_, Ok(FromAgent::Ready(_))) => "ready",
+                (_, Ok(FromAgent::Act(_))) => "act",
+                (_, Ok(FromAgent::Remember(_))) => "remember",
+                (_, Ok(FromAgent::Log(_))) => "log",
+                (Err(to), Err(from)) => panic!("{to}; {from}: {}", String::from_utf8_lossy(line)),
+            });
+        }
+        assert_eq!(
+            shown,
+            ["hello", "observe", "end", "ready", "act", "remember", "log"]
+        );
+    }
+
+    #[test]
+    fn the_document_names_every_fault_and_limit() {
+        for kind in FaultKind::ALL {
+            let word = format!("`{}`", kind.as_str());
+            assert!(DOCUMENT.contains(&word), "{word} is not documented");
+        }
+        for limit in [
+            LINE_BYTES,
+            REMEMBER_BYTES as usize,
+            MESSAGES_PER_TICK as usize,
+            ACTIONS_PER_ACT,
+        ] {
+            let table = DOCUMENT.split("## Limits").nth(1).unwrap();
+            assert!(table.contains(&limit.to_string()), "{limit}");
+        }
+    }
+}

@@ -350,7 +350,7 @@ pub fn clean_world(start: Start) {
             RUN/agents/looker/workspace
             0 1 10 11 12 2 
             SigBlk: 0000000000000000
-            SigIgn: 0000000180000000
+            SigIgn: 0000000000000000
             NoNewPrivs: 1
             0022
             own session

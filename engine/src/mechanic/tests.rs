@@ -209,7 +209,7 @@ fn moves() {
         &[&[(0, "move east"), (0, "move east")]],
         expect![[r#"
         .0.
-        0 refused: limit, the limit of actions is 1 a tick
+        0 refused: over-limit, the limit of actions is 1 a tick
     "#]],
     );
 }
@@ -253,7 +253,7 @@ fn zaps() {
             1 refused: blocked, a body that stays is there
             0.12
             0 refused: cooldown, the beam is ready in 1 ticks
-            1 refused: timed_out, you are timed out for 2 more ticks, this one included
+            1 refused: timed-out, you are timed out for 2 more ticks, this one included
             0.12
             01.2
         "#]],
@@ -366,7 +366,7 @@ fn speech() {
         --
         01.2
         speech.said 0 -> 1
-        1 refused: too_far, a whisper carries 1 cells
+        1 refused: too-far, a whisper carries 1 cells
         1 heard 0 whisper "psst"
         --
         01.2
@@ -376,11 +376,11 @@ fn speech() {
         --
         01.2
         speech.said 2
-        2 refused: limit, the limit of speech is 1 a tick
+        2 refused: over-limit, the limit of speech is 1 a tick
         1 heard 2 say "one"
         --
         01.2
-        2 refused: bad_args, text: is empty
+        2 refused: bad-argument, text: is empty
     "#]]
     .assert_eq(&told.join("--\n"));
 }
