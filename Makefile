@@ -7,9 +7,9 @@ PAGE_SOURCES := $(shell find viewer/src viewer/public -type f 2>/dev/null) viewe
 
 .PHONY: run build viewer test test-tools test-viewer test-rust test-page bench storm lint fmt bless clean
 
-## Build everything and watch eight harvesters share a field of apples.
+## Build everything and watch eight harvesters share a field of apples. Others than these: make run CAST=greedy
 run: build
-	$(BIN) run commons --mode realtime --hz 8 --ticks 0
+	$(BIN) run commons $(if $(CAST),--cast $(CAST)) --mode realtime --hz 8 --ticks 0
 
 ## The host, the shipped agents and the page that it embeds.
 build: $(PAGE)

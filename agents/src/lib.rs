@@ -18,6 +18,4 @@ pub mod workspace;
 
 pub use event::{AgentEvent, AgentEventBody, Blame, Fault, FaultKind, Phase, ProcessStatus};
 pub use plan::{ProcessLimits, Program, Restart, RestartPolicy, SeatPlan};
-pub use process::{
-    Agents, Nursery, NurseryError, Outgoing, StartError, raise_descriptor_limit,
-};
+pub use process::{Agents, Nursery, NurseryError, Outgoing, StartError, raise_descriptor_limit};

@@ -233,6 +233,7 @@ fn plan(args: &RunArgs, current: &Path) -> Result<Plan, SetUpError> {
         seated,
         cast: cast_name,
         casts,
+        command: command(args),
         timing,
         durability: match args.durability {
             Durability::Process => "process".into(),
@@ -368,6 +369,40 @@ fn start_logging(format: LogFormat, progress: &Progress) {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
+}
+
+/// This run's command line without its cast, for the page: how to start another one like it.
+fn command(args: &RunArgs) -> String {
+    let program = std::env::args().next().unwrap_or_default();
+    // An absolute path is nobody's business but its owner's.
+    let program = match Path::new(&program)
+        .file_name()
+        .and_then(|name| name.to_str())
+    {
+        Some(name) if program.starts_with('/') => name.to_owned(),
+        _ => program,
+    };
+    let mut words = vec![program, "run".to_owned(), args.scenario.clone()];
+    let mut option = |name: &str, value: Option<String>| {
+        words.extend(
+            value
+                .map(|value| [format!("--{name}"), value])
+                .into_iter()
+                .flatten(),
+        );
+    };
+    option(
+        "mode",
+        args.mode
+            .and_then(|mode| Some(mode.to_possible_value()?.get_name().to_owned())),
+    );
+    option("hz", args.hz.map(|hz| hz.to_string()));
+    option("ticks", args.ticks.map(|ticks| ticks.to_string()));
+    for (name, value) in &args.set {
+        option("set", Some(format!("{name}={value}")));
+    }
+    // Only a zero byte cannot be quoted, and no argument holds one.
+    shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default()
 }
 
 /// 128 random bits, hexadecimal.

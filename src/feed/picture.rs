@@ -146,7 +146,7 @@ impl Picture {
     }
 
     fn remember(&mut self, tick: u64, metrics: &[f64]) {
-        if tick % self.stride != 0 {
+        if !tick.is_multiple_of(self.stride) {
             return;
         }
         self.history_ticks.push(tick);
@@ -157,7 +157,7 @@ impl Picture {
             let keep: Vec<bool> = self
                 .history_ticks
                 .iter()
-                .map(|tick| tick % stride == 0)
+                .map(|tick| tick.is_multiple_of(stride))
                 .collect();
             let mut flags = keep.iter();
             self.history_ticks

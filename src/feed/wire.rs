@@ -226,6 +226,8 @@ pub struct Static {
     pub cast: String,
     /// All casts of the scenario.
     pub casts: Vec<String>,
+    /// Command line that starts such a run; with `--cast NAME` behind it, one with another cast.
+    pub command: String,
     /// Isolation level of the agents' processes.
     pub isolation: String,
     /// The map; none for games without a place.

@@ -136,15 +136,15 @@ pub fn replay(path: &Path, mut progress: impl FnMut(u64)) -> Result<Verdict, Rep
         });
     }
     let hash = hash_text(hash);
-    if let Some(end) = &recording.end {
-        if end.hash != hash {
-            return Ok(Verdict::Different {
-                tick: ticks,
-                part: "the final hash in table meta".into(),
-                recorded: end.hash.clone(),
-                replayed: hash,
-            });
-        }
+    if let Some(end) = &recording.end
+        && end.hash != hash
+    {
+        return Ok(Verdict::Different {
+            tick: ticks,
+            part: "the final hash in table meta".into(),
+            recorded: end.hash.clone(),
+            replayed: hash,
+        });
     }
     Ok(Verdict::Equal { ticks, hash })
 }

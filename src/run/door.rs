@@ -445,8 +445,9 @@ mod tests {
     #[test]
     fn what_closes_a_tick_and_what_is_said_of_the_rest() {
         let north = json!({"name": "move", "args": {"dir": "north"}});
-        // What is sent, whether it closes the tick, calls that reach the world, codes of the results.
-        let table: &[(Value, Option<&str>, bool, usize, &[&str])] = &[
+        /// What is sent, whether it closes the tick, calls that reach the world, codes of the results.
+        type Row<'a> = (Value, Option<&'a str>, bool, usize, &'a [&'a str]);
+        let table: &[Row<'_>] = &[
             (json!([north]), None, true, 1, &[]),
             (json!([]), None, true, 0, &[]),
             (json!([]), Some("hi"), false, 1, &[]),

@@ -66,6 +66,8 @@ pub struct Plan {
     pub cast: String,
     /// All casts of the scenario.
     pub casts: Vec<String>,
+    /// Command line that starts such a run, without its cast; shown on the page.
+    pub command: String,
     /// When ticks are closed.
     pub timing: Timing,
     /// `process` or `power`.
@@ -305,7 +307,7 @@ pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
             &plan.scenario,
             &plan.params,
             &meta,
-            &plan.casts,
+            (&plan.casts, &plan.command),
             &picture,
             &catalogue,
         );
@@ -499,7 +501,7 @@ fn statics(
     scenario: &Scenario,
     params: &Params,
     meta: &RunMeta,
-    casts: &[String],
+    (casts, command): (&[String], &str),
     picture: &formicarium_engine::Picture,
     catalogue: &Catalogue,
 ) -> Static {
@@ -516,6 +518,7 @@ fn statics(
         hz: meta.hz,
         cast: meta.cast.clone(),
         casts: casts.to_vec(),
+        command: command.to_owned(),
         isolation: meta.isolation.clone(),
         space: picture.space.map(|space| wire::Space {
             width: space.width,

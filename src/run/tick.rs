@@ -205,7 +205,7 @@ impl TickLoop {
             at_us: begin.elapsed().as_micros() as u64,
             step_us,
         });
-        if tick % KEYFRAME_EVERY == 0 {
+        if tick.is_multiple_of(KEYFRAME_EVERY) {
             self.recorder.keyframe(tick, self.world.keyframe().await?);
         }
         self.tell_changes(&changes);

@@ -51,7 +51,7 @@ const fixed = () => ({
     ? { name: "axelrod", title: "The prisoner's tournament", summary: "Seven strategies meet in pairs, two hundred rounds each. Who does well when nobody can leave?" }
     : { name: "commons", title: "The orchard commons", summary: "Apples grow back only where apples are near. Each harvester may take the last one; together they must not." },
   run: "dev-run", seed: 7, params: { harvesters: SEATS }, mode: "realtime", hz: HZ,
-  cast: GAME === "axelrod" ? "tournament" : "restrained", casts: GAME === "axelrod" ? ["tournament"] : ["greedy", "mixed", "restrained", "shell"], isolation: "advisory",
+  cast: GAME === "axelrod" ? "tournament" : "restrained", casts: GAME === "axelrod" ? ["tournament"] : ["greedy", "mixed", "restrained", "shell"], command: `target/release/formicarium run ${GAME === "axelrod" ? "axelrod" : "commons"} --mode realtime --hz 8 --ticks 0`, isolation: "advisory",
   space: GAME === "axelrod" ? null : { width: WIDTH, height: HEIGHT, torus: false },
   kinds: KINDS,
   terrain: GAME === "axelrod" ? [] : MAP.flatMap((row) => [...row].map((glyph) => (glyph === "#" ? 3 : glyph === "~" ? 4 : 0))),

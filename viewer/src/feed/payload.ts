@@ -81,6 +81,7 @@ export function readStatic(json: unknown): Static {
     hz: numberOrNull(root["hz"]),
     cast: textOrNull(root["cast"]),
     casts: list(root["casts"]).filter((name) => typeof name === "string"),
+    command: text(root["command"], `formicarium run ${text(scenario["name"])}`),
     isolation: textOrNull(root["isolation"]),
     space: space ? { width, height, torus: space["torus"] === true } : null,
     kinds: list(root["kinds"]).map((item) => {

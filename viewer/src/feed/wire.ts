@@ -26,6 +26,8 @@ export interface Static {
   readonly hz: number | null;
   readonly cast: string | null;
   readonly casts: readonly string[];
+  /** Starts such a run; `--cast NAME` behind it takes another cast. */
+  readonly command: string;
   readonly isolation: string | null;
   readonly space: Space | null;
   readonly kinds: readonly Kind[];

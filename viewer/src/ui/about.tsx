@@ -15,8 +15,8 @@ export function About({ store, fixed }: { store: Store; fixed: Static }) {
       </div>
       {others.length > 0 && (
         <>
-          <p class="sub">Try another cast in a terminal:</p>
-          <ul class="commands">{others.map((name) => <Command key={name} text={`formicarium run ${fixed.scenario.name} --cast ${name}`} />)}</ul>
+          <p class="sub">Try another cast: click to copy its command.</p>
+          <ul class="commands">{others.map((name) => <Command key={name} name={name} text={`${fixed.command} --cast ${name}`} />)}</ul>
         </>
       )}
       {others.length <= 1 && fixed.scenario.summary && <p class="summary">{fixed.scenario.summary}</p>}
@@ -25,7 +25,7 @@ export function About({ store, fixed }: { store: Store; fixed: Static }) {
   );
 }
 
-function Command({ text }: { text: string }) {
+function Command({ name, text }: { name: string; text: string }) {
   const [copied, setCopied] = useState(false);
   const copy = (): void => {
     void navigator.clipboard?.writeText(text).then(() => {
@@ -33,5 +33,5 @@ function Command({ text }: { text: string }) {
       setTimeout(() => setCopied(false), 1_500);
     }, () => undefined);
   };
-  return <li><button type="button" class="command" title="Copy this command" onClick={copy}><code>{text}</code><span class="sub" aria-live="polite">{copied ? "copied" : <svg width="12" height="12" viewBox="0 0 12 12" role="img" aria-label="copy"><path d="M4 4h6.500v6.500H4ZM1.500 8V1.500H8" fill="none" stroke="currentColor" stroke-width="1.400" stroke-linejoin="round" stroke-linecap="round" /></svg>}</span></button></li>;
+  return <li><button type="button" class="command" title={`Copy this command: ${text}`} onClick={copy}><b>{name}</b><code>{text}</code><span class="sub" aria-live="polite">{copied ? "copied" : <svg width="12" height="12" viewBox="0 0 12 12" role="img" aria-label="copy"><path d="M4 4h6.500v6.500H4ZM1.500 8V1.500H8" fill="none" stroke="currentColor" stroke-width="1.400" stroke-linejoin="round" stroke-linecap="round" /></svg>}</span></button></li>;
 }
