@@ -27,6 +27,7 @@ fn main() {
     };
     let host = host();
     let player = host.with_file_name("formicarium-player");
+    let scenario = field();
     for binary in [&host, &player] {
         assert!(
             binary.is_file(),
@@ -35,34 +36,40 @@ fn main() {
         );
     }
     println!(
-        "agents  line B  limit us  host us  ratio  step us | ready ms  host KB/agent  keeper PSS KB"
+        "agents  line B  limit us  host us  ratio  step us | ready ms  host peak MB  KB/agent  keeper PSS KB"
     );
+    // What the host needs by itself: its peak with the fewest agents.
+    let mut base = None;
     for agents in counts {
         let rounds = (40_000 / agents).clamp(60, 4000);
         let mut limits = Vec::new();
         let mut hosts = Vec::new();
         let mut last = None;
+        let line_bytes = observation_bytes(&host, &scenario, agents);
         for _ in 0..PAIRS {
-            let run = run_host(&host, agents, rounds);
-            limits.push(bare(&player, agents, rounds, run.line_bytes));
+            let run = run_host(&host, &scenario, agents, rounds);
+            limits.push(bare(&player, agents, rounds, line_bytes));
             hosts.push(run.round);
             last = Some(run);
         }
         let last = last.expect("at least one pair");
         let (limit, host) = (median(&mut limits), median(&mut hosts));
+        let (base_agents, base_kb) = *base.get_or_insert((agents, last.peak_kb));
+        let each = (agents > base_agents)
+            .then(|| last.peak_kb.saturating_sub(base_kb) / (agents - base_agents) as u64);
         println!(
-            "{agents:>6}  {:>6}  {:>8.1}  {:>7.1}  {:>5.2}  {:>7.1} | {:>8}  {:>13}  {:>13}",
-            last.line_bytes,
+            "{agents:>6}  {line_bytes:>6}  {:>8.1}  {:>7.1}  {:>5.2}  {:>7.1} | {:>8}  {:>12.1}  {:>8}  {:>13}",
             limit.as_secs_f64() * 1e6,
             host.as_secs_f64() * 1e6,
             host.as_secs_f64() / limit.as_secs_f64(),
             last.step_us,
             last.ready_ms,
-            last.host_kb_per_agent
-                .map_or("-".into(), |kb| kb.to_string()),
+            last.peak_kb as f64 / 1024.0,
+            each.map_or("-".into(), |kb| kb.to_string()),
             last.keeper_pss_kb.map_or("-".into(), |kb| kb.to_string()),
         );
     }
+    let _ = std::fs::remove_dir_all(&scenario);
 }
 
 fn host() -> PathBuf {
@@ -142,18 +149,16 @@ fn round(agents: &mut [Agent], message: &[u8], line: &mut String) {
 struct HostRun {
     round: Duration,
     step_us: f64,
-    line_bytes: usize,
     ready_ms: u64,
-    host_kb_per_agent: Option<u64>,
+    peak_kb: u64,
     keeper_pss_kb: Option<u64>,
 }
 
-fn run_host(host: &Path, agents: usize, rounds: usize) -> HostRun {
+fn run_host(host: &Path, scenario: &Path, agents: usize, rounds: usize) -> HostRun {
     let out =
         std::env::temp_dir().join(format!("formicarium-bench-{}-{agents}", std::process::id()));
     let _ = std::fs::remove_dir_all(&out);
     let warm = rounds / 10;
-    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/field");
     let mut child = Command::new(host)
         .args([
             "run",
@@ -178,12 +183,21 @@ fn run_host(host: &Path, agents: usize, rounds: usize) -> HostRun {
             &(rounds + warm).to_string(),
         ])
         .args(["--out", out.to_str().expect("UTF-8")])
-        .stdout(Stdio::piped())
+        .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .expect("the host starts");
     let mut ready_ms = 0;
-    let (mut host_kb_per_agent, mut keeper_pss_kb) = (None, None);
+    let mut keeper_pss_kb = None;
+    let pid = child.id();
+    let peak = std::thread::spawn(move || {
+        let mut peak = 0;
+        while let Some(kb) = kb(&format!("/proc/{pid}/status"), "VmHWM:") {
+            peak = kb;
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        peak
+    });
     for line in BufReader::new(child.stderr.take().expect("piped"))
         .lines()
         .map_while(Result::ok)
@@ -194,13 +208,14 @@ fn run_host(host: &Path, agents: usize, rounds: usize) -> HostRun {
         let fields = &entry["fields"];
         if fields["message"] == "agents are ready" {
             ready_ms = fields["ms"].as_u64().unwrap_or(0);
-            (host_kb_per_agent, keeper_pss_kb) = memory(child.id(), agents);
+            keeper_pss_kb = keepers_pss_kb(pid);
         }
     }
     assert!(
         child.wait().expect("our own child").success(),
         "the run failed"
     );
+    let peak_kb = peak.join().expect("a number");
     let database = rusqlite::Connection::open(out.join("run.db")).expect("the recording");
     let at = |tick: usize| -> f64 {
         database
@@ -221,70 +236,68 @@ fn run_host(host: &Path, agents: usize, rounds: usize) -> HostRun {
             |row| row.get(0),
         )
         .expect("steps");
-    let line_bytes = database
-        .query_row("SELECT value FROM meta WHERE key = 'run'", [], |row| {
-            row.get::<_, String>(0)
-        })
-        .map(|_| observation_bytes(host, &scenario))
-        .expect("meta");
     drop(database);
     let _ = std::fs::remove_dir_all(&out);
     HostRun {
         round,
         step_us,
-        line_bytes,
         ready_ms,
-        host_kb_per_agent,
+        peak_kb,
         keeper_pss_kb,
     }
 }
 
-/// Length of an observation line of the scenario, as an agent gets it.
-fn observation_bytes(host: &Path, scenario: &Path) -> usize {
+/// The field as a scenario's folder: a hundred cells for each of 1,000 agents, so that an observation has about
+/// 1 KB however many there are.
+fn field() -> PathBuf {
+    const SIDE: usize = 320;
+    let folder =
+        std::env::temp_dir().join(format!("formicarium-bench-{}-field", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/field/scenario.toml");
+    std::fs::copy(from, folder.join("scenario.toml")).expect("the scenario");
+    let row = ".".repeat(SIDE) + "\n";
+    std::fs::write(folder.join("map.txt"), row.repeat(SIDE)).expect("the map");
+    folder
+}
+
+/// Mean length of an observation line among so many agents: nine of them are spies that write theirs down.
+fn observation_bytes(host: &Path, scenario: &Path, agents: usize) -> usize {
     let out = std::env::temp_dir().join(format!("formicarium-bench-{}-line", std::process::id()));
     let _ = std::fs::remove_dir_all(&out);
-    let spy = "*=sh -c 'read a; echo {\\\"type\\\":\\\"ready\\\"}; read b; printf %s \"$b\" > \"$HOME/line\"; read c'";
+    let spy = "agent-?=sh -c 'read a; echo {\\\"type\\\":\\\"ready\\\"}; read b; printf %s \"$b\" > \"$HOME/line\"; read c'";
     let status = Command::new(host)
         .args([
             "run",
             scenario.to_str().expect("UTF-8"),
             "--headless",
             "--json",
-            "--agent",
-            spy,
         ])
-        .args([
-            "--set",
-            "agents=1",
-            "--ticks",
-            "1",
-            "--deadline",
-            "500ms",
-            "--seed",
-            "1",
-        ])
+        .args(["--agent", spy, "--agent", "*=builtin:noop"])
+        .args(["--set", &format!("agents={agents}"), "--ticks", "1"])
+        .args(["--deadline", "500ms", "--seed", "1"])
         .args(["--out", out.to_str().expect("UTF-8")])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
         .expect("the host starts");
-    assert!(status.success(), "the spy's run failed");
-    let seat = std::fs::read_dir(out.join("agents"))
+    assert!(status.success(), "the spies' run failed");
+    let lengths: Vec<u64> = std::fs::read_dir(out.join("agents"))
         .expect("seats")
         .flatten()
-        .next()
-        .expect("a seat")
-        .path();
-    let bytes = std::fs::read(seat.join("home/line"))
-        .expect("the line")
-        .len()
-        + 1;
+        .map(|seat| {
+            std::fs::metadata(seat.path().join("home/line"))
+                .expect("the line")
+                .len()
+                + 1
+        })
+        .collect();
     let _ = std::fs::remove_dir_all(&out);
-    bytes
+    (lengths.iter().sum::<u64>() / lengths.len() as u64) as usize
 }
 
-/// The host's resident memory by agent, and the median proportional set size of the keepers, in KB.
-fn memory(host: u32, agents: usize) -> (Option<u64>, Option<u64>) {
+/// The median proportional set size of the keepers, in KB.
+fn keepers_pss_kb(host: u32) -> Option<u64> {
     let exe = |pid: u32| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
     let wanted = exe(host);
     let mut keepers: Vec<u64> = std::fs::read_dir("/proc")
@@ -296,8 +309,7 @@ fn memory(host: u32, agents: usize) -> (Option<u64>, Option<u64>) {
         .filter_map(|pid| kb(&format!("/proc/{pid}/smaps_rollup"), "Pss:"))
         .collect();
     keepers.sort_unstable();
-    let rss = kb(&format!("/proc/{host}/status"), "VmRSS:").map(|kb| kb / agents as u64);
-    (rss, keepers.get(keepers.len() / 2).copied())
+    keepers.get(keepers.len() / 2).copied()
 }
 
 fn kb(path: &str, key: &str) -> Option<u64> {

@@ -46,11 +46,8 @@ fn agent() {
     let mut stdout = std::io::stdout();
     let mut line = String::new();
     while stdin.read_line(&mut line).unwrap_or(0) > 0 {
-        if line.starts_with("{\"type\":\"observe\",\"tick\":") {
-            let tick: String = line[24..]
-                .chars()
-                .take_while(char::is_ascii_digit)
-                .collect();
+        if let Some(rest) = line.strip_prefix("{\"type\":\"observe\",\"tick\":") {
+            let tick: String = rest.chars().take_while(char::is_ascii_digit).collect();
             let act = format!(
                 "{{\"type\":\"act\",\"tick\":{tick},\"actions\":[{{\"name\":\"move\",\"args\":{{\"to\":\"n\"}}}}]}}\n"
             );

@@ -49,7 +49,7 @@ pub fn restarts(start: Start) {
         let attempts: Vec<usize> = stage.seen.values().map(|seen| seen.started.len()).collect();
         assert_eq!(attempts, [1, 3, 1, 2, 4, 1]);
         assert_eq!(stage.seen[&1].started, [1, 2, 3]);
-        for seat in 0..5 {
+        for (seat, attempts) in attempts.iter().enumerate().take(5) {
             let exits: Vec<bool> = stage.seen[&seat]
                 .statuses
                 .iter()
@@ -58,7 +58,7 @@ pub fn restarts(start: Start) {
                     _ => None,
                 })
                 .collect();
-            assert_eq!(exits.len(), attempts[seat]);
+            assert_eq!(exits.len(), *attempts);
             assert!(
                 exits.iter().rev().skip(1).all(|again| *again) && exits.last() == Some(&false),
                 "{exits:?}"
