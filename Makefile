@@ -36,6 +36,7 @@ test-viewer: $(PAGE)
 test-rust: build
 	FORMICARIUM_BIN=$(abspath $(BIN)) $(CARGO) test --locked
 	python3 agents/examples/test_examples.py
+	FORMICARIUM_BIN=$(abspath $(BIN)) python3 scenarios/commons/claims.py --seeds 20
 
 test-page: build
 	cd viewer && FORMICARIUM_BIN=$(abspath $(BIN)) npm run test:e2e
@@ -44,8 +45,8 @@ test-page: build
 bench: build
 	FORMICARIUM_BIN=$(abspath $(BIN)) $(CARGO) bench --locked
 
-## The claims about the shipped scenarios over SEEDS seeds.
-SEEDS ?= 20
+## The claims about the shipped scenarios, which `make test` checks over 20 seeds, over SEEDS seeds.
+SEEDS ?= 200
 storm: build
 	FORMICARIUM_BIN=$(abspath $(BIN)) python3 scenarios/commons/claims.py --seeds $(SEEDS)
 

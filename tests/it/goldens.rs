@@ -4,10 +4,15 @@
 
 use std::path::Path;
 
+use formicarium::recorder::replay::Verdict;
+
 use crate::host::{Folder, assert_replays, query, root, run, scores};
 
-/// Compares the run's hashes with `tests/golden/NAME.txt` and says the first tick and part that differ.
+/// Compares the run's hashes with `tests/golden/NAME.txt` and says the first tick and part that differ. The run, made by
+/// the host's binary (optimised in CI), must also replay in this program, which is not.
 fn compare(name: &str, out: &Path) {
+    let verdict = formicarium::recorder::replay::replay(out, |_| {}).expect("a recording");
+    assert!(matches!(verdict, Verdict::Equal { .. }), "{verdict:?}");
     let text = |value: &rusqlite::types::Value| match value {
         rusqlite::types::Value::Text(text) => text.clone(),
         rusqlite::types::Value::Integer(number) => number.to_string(),

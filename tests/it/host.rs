@@ -268,17 +268,19 @@ pub fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
     }
 }
 
-/// Processes whose command line holds `word`.
+/// Processes whose command line or environment holds `word`.
 pub fn processes_with(word: &str) -> Vec<i32> {
     let own = std::process::id() as i32;
+    let holds = |pid: i32| {
+        ["cmdline", "environ"].iter().any(|file| {
+            let text = std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
+            String::from_utf8_lossy(&text).contains(word)
+        })
+    };
     std::fs::read_dir("/proc")
         .expect("/proc")
         .flatten()
         .filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok())
-        .filter(|pid| *pid != own)
-        .filter(|pid| {
-            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&line).contains(word)
-        })
+        .filter(|pid| *pid != own && holds(*pid))
         .collect()
 }
