@@ -151,11 +151,13 @@ impl Board {
     pub fn words(&self, seat: usize) -> (&'static str, Option<String>) {
         let seat = &self.seats[seat];
         let mut trouble: Vec<String> = seat.reason.iter().cloned().collect();
+        let counted =
+            |count: u64, noun: &str| format!("{count} {noun}{}", if count == 1 { "" } else { "s" });
         if seat.late_ticks > 0 {
-            trouble.push(format!("late at {} ticks", seat.late_ticks));
+            trouble.push(format!("late at {}", counted(seat.late_ticks, "tick")));
         }
         if seat.faults > 0 {
-            trouble.push(format!("{} faults", seat.faults));
+            trouble.push(counted(seat.faults, "fault"));
         }
         (
             seat.status.word(),

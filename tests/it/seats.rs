@@ -216,6 +216,29 @@ fn a_program_that_is_not_there_is_the_casts_fault() {
 }
 
 #[test]
+fn an_agent_that_fails_is_quoted() {
+    let folder = Folder::new("quoted");
+    let out = folder.path("run");
+    let args = [
+        "scenarios/commons",
+        "--agent",
+        "harvester-1=python3 no-such-file.py",
+        "--agent",
+        "*=builtin:noop",
+        "--set",
+        "harvesters=2",
+        "--ticks",
+        "5",
+    ];
+    let summary = run(&out, &args);
+    let trouble = seat(&summary, "harvester-1")["trouble"].to_string();
+    assert!(
+        trouble.contains("status 2") && trouble.contains("no-such-file.py"),
+        "{trouble}"
+    );
+}
+
+#[test]
 fn a_scripted_builtin_does_what_its_file_says() {
     let folder = Folder::new("script");
     folder.write("acts.jsonl", "{\"actions\":[{\"name\":\"move\",\"args\":{\"dir\":\"north\"}}],\"say\":\"going north\"}\n\n{\"actions\":[{\"name\":\"fly\"}]}\n");

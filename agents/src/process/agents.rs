@@ -242,6 +242,7 @@ fn prepare(plans: Vec<(usize, SeatPlan)>) -> Result<Vec<Seat>, Vec<(String, Work
                     serial: 0,
                     paused: false,
                     flooded: false,
+                    log_start: 0,
                 });
             }
         }

@@ -21,7 +21,7 @@ use super::nursery::Nursery;
 use super::seat::{Asking, Seat, explain_spawn};
 use super::state::{Effect, Event, ExitStatus, State, Timer};
 use super::wire::{Command, NurseryReport, REPORT_BYTES, Report};
-use crate::event::{AgentEvent, AgentEventBody, Blame, Fault, FaultKind};
+use crate::event::{AgentEvent, AgentEventBody, Blame, Fault, FaultKind, ProcessStatus};
 
 /// Bytes read from one agent at a time, into a buffer that all share.
 const READ_BYTES: usize = 65_536;
@@ -346,7 +346,16 @@ impl Driver {
                 Effect::Set(timer, ms) => self.set_timer(slot, Some((timer, ms))),
                 Effect::Clear => self.set_timer(slot, None),
                 Effect::Started { attempt } => self.emit(slot, AgentEventBody::Started { attempt }),
-                Effect::Status(status) => {
+                Effect::Status(mut status) => {
+                    if let ProcessStatus::Exited {
+                        reason,
+                        blame: Some(Blame::Agent),
+                        ..
+                    } = &mut status
+                        && let Some(words) = self.seats[slot].last_words()
+                    {
+                        *reason += &format!("; its last words on stderr: {words}");
+                    }
                     if matches!(self.seats[slot].machine.state, State::Exited { .. }) {
                         self.serials.remove(&self.seats[slot].serial);
                         self.seats[slot].release();

@@ -2,6 +2,7 @@
 //!
 //! Must not decide anything: that is the state machine's.
 
+use std::io::{Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use super::wire::{REQUEST_BYTES, SpawnRequest, Stage, c_path, c_text};
 use crate::adapter::{Adapter, Stdio};
 use crate::event::Blame;
 use crate::plan::SeatPlan;
+use crate::protocol::excerpt;
 use crate::workspace::{Workspace, command};
 
 /// One seat that a process fills.
@@ -35,6 +37,8 @@ pub(super) struct Seat {
     pub(super) serial: u32,
     pub(super) paused: bool,
     pub(super) flooded: bool,
+    /// Length of the stderr log when the present process was asked for.
+    pub(super) log_start: u64,
 }
 
 /// A request that waits for the nursery, with the descriptors that go with it.
@@ -117,6 +121,7 @@ impl Seat {
                 ),
             )
         })?;
+        self.log_start = std::fs::metadata(&self.at.stderr).map_or(0, |log| log.len());
         let Ends {
             stdin_read,
             stdin_write,
@@ -143,6 +148,28 @@ impl Seat {
             stderr,
             control: keeper_control,
         })
+    }
+
+    /// The last line that the process wrote to stderr, fit for a message to people. Complete once its tree is gone.
+    pub(super) fn last_words(&self) -> Option<String> {
+        const TAIL_BYTES: u64 = 4096;
+        const CHARS: usize = 200;
+        let mut log = std::fs::File::open(&self.at.stderr).ok()?;
+        let from = log.metadata().ok()?.len().saturating_sub(TAIL_BYTES);
+        log.seek(SeekFrom::Start(from.max(self.log_start))).ok()?;
+        let mut tail = Vec::new();
+        log.take(TAIL_BYTES).read_to_end(&mut tail).ok()?;
+        let tail = String::from_utf8_lossy(&tail);
+        let line = tail
+            .lines()
+            .rev()
+            .map(str::trim)
+            .find(|line| !line.is_empty())?;
+        let clean: String = line
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
+        Some(excerpt(&clean, CHARS).into_owned())
     }
 
     /// Closes all that is open.

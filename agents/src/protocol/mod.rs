@@ -6,6 +6,7 @@ mod decode;
 mod message;
 mod schema;
 
+pub(crate) use decode::excerpt;
 pub use decode::{DecodeError, DecodeErrorKind, decode_from_agent, decode_to_agent, encode};
 pub use message::{
     Act, ActionCall, ActionResult, ActionSpec, End, FromAgent, Heard, Hello, How, Limits, Log,
