@@ -27,8 +27,71 @@ pub enum AgentEventBody {
     Message(FromAgent),
     /// Something went wrong. The world and the other seats are not touched by it.
     Fault(Fault),
+    /// A line of the talk between an adapter and its program.
+    Transcript(Transcript),
+    /// What the seat's program has used since the last time.
+    Cost(Cost),
     /// The state of the seat's process has changed.
     Status(ProcessStatus),
+}
+
+/// A line that an agent's program wrote to its adapter: what a model said, called and was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transcript {
+    /// What it was.
+    pub kind: TranscriptKind,
+    /// The words for people, at most about 2,000 characters; empty where there are none.
+    pub text: String,
+    /// The line as it came, without its newline.
+    pub line: String,
+}
+
+/// What a line of a transcript was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TranscriptKind {
+    /// The model's words.
+    Text,
+    /// What the model thought before its words.
+    Thinking,
+    /// A tool that the model called.
+    ToolCall,
+    /// What the tool answered.
+    ToolResult,
+    /// The end of a turn.
+    Result,
+    /// Everything else.
+    Other,
+}
+
+impl TranscriptKind {
+    /// The word in recordings and on the feed.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TranscriptKind::Text => "text",
+            TranscriptKind::Thinking => "thinking",
+            TranscriptKind::ToolCall => "tool-call",
+            TranscriptKind::ToolResult => "tool-result",
+            TranscriptKind::Result => "result",
+            TranscriptKind::Other => "other",
+        }
+    }
+}
+
+/// What a program says a turn has cost; differences, never totals.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Cost {
+    /// The model's name.
+    pub model: String,
+    /// Tokens read, without those from the provider's cache.
+    pub input_tokens: u64,
+    /// Tokens written.
+    pub output_tokens: u64,
+    /// Tokens read from the provider's cache.
+    pub cache_read_tokens: u64,
+    /// Tokens written to the provider's cache.
+    pub cache_write_tokens: u64,
+    /// Money in US dollars, by the program's own price list.
+    pub usd: f64,
 }
 
 /// One thing that went wrong at a seat, in words that a person can act on.
@@ -100,11 +163,17 @@ pub enum FaultKind {
     ReadyTimeout,
     /// The keeper of the seat's process was killed. The process tree has been ended with it.
     KeeperLost,
+    /// The model could not be reached, refused, or a turn ended in an error. The seat passes.
+    ModelError,
+    /// A turn was silent for too long and was interrupted.
+    Stalled,
+    /// The program's version is outside the range that was tested.
+    UntestedVersion,
 }
 
 impl FaultKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [FaultKind; 15] = [
+    pub const ALL: [FaultKind; 18] = [
         FaultKind::Garbage,
         FaultKind::NotUtf8,
         FaultKind::BadMessage,
@@ -120,6 +189,9 @@ impl FaultKind {
         FaultKind::Exited,
         FaultKind::ReadyTimeout,
         FaultKind::KeeperLost,
+        FaultKind::ModelError,
+        FaultKind::Stalled,
+        FaultKind::UntestedVersion,
     ];
 
     /// The word for this kind, as it stands in recordings and on the page, for example `half-line`.
@@ -140,6 +212,9 @@ impl FaultKind {
             FaultKind::Exited => "exited",
             FaultKind::ReadyTimeout => "ready-timeout",
             FaultKind::KeeperLost => "keeper-lost",
+            FaultKind::ModelError => "model-error",
+            FaultKind::Stalled => "stalled",
+            FaultKind::UntestedVersion => "untested-version",
         }
     }
 }

@@ -5,17 +5,26 @@
 //! * [`protocol`]: the typed messages of agent protocol 1 and their JSON Lines form
 //! * [`adapter`]: turns what a process writes into typed messages and faults
 //! * [`process`]: keepers, the state machine of a process, and the driver of them all ([`Agents`])
+//! * [`gateway`]: the model door between the seats' agents and a model's API
+//! * [`mcp`]: a seat as tools: what they are, and what a call of one means
 //! * [`workspace`]: a seat's folders, its environment, and where its command is found
 //! * [`event`]: what the host is told
 //! * [`plan`]: what the host asks for
 
 pub mod adapter;
 pub mod event;
+pub mod gateway;
+pub mod mcp;
 pub mod plan;
 pub mod process;
 pub mod protocol;
 pub mod workspace;
 
-pub use event::{AgentEvent, AgentEventBody, Blame, Fault, FaultKind, Phase, ProcessStatus};
-pub use plan::{ProcessLimits, Program, Restart, RestartPolicy, SeatPlan};
+pub use event::{
+    AgentEvent, AgentEventBody, Blame, Cost, Fault, FaultKind, Phase, ProcessStatus, Transcript,
+    TranscriptKind,
+};
+pub use plan::{
+    AdapterPlan, ClaudePlan, ProcessLimits, Program, Restart, RestartPolicy, SeatPlan, Turn,
+};
 pub use process::{Agents, Nursery, NurseryError, Outgoing, StartError, raise_descriptor_limit};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 /// One seat that a process fills.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SeatPlan {
     /// The seat's name: 1 to 64 of `a-z A-Z 0-9 . _ -`, beginning with a letter or digit.
     pub seat: String,
@@ -20,7 +20,7 @@ pub struct SeatPlan {
 }
 
 /// A program and how it is treated.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Program {
     /// A path, or a name that is looked for in `program/`, beside the host's own executable, and on `PATH`.
     pub command: String,
@@ -36,6 +36,8 @@ pub struct Program {
     pub limits: ProcessLimits,
     /// How long it may take from its start to `ready`, in milliseconds; at least 1.
     pub ready_ms: u64,
+    /// How it is talked to.
+    pub adapter: AdapterPlan,
     /// How long it may take from SIGTERM, or from closing its output, to its end before SIGKILL, in milliseconds.
     pub grace_ms: u64,
 }
@@ -51,9 +53,65 @@ impl Program {
             restart: Restart::default(),
             limits: ProcessLimits::default(),
             ready_ms: 30_000,
+            adapter: AdapterPlan::Stdio,
             grace_ms: 2_000,
         }
     }
+}
+
+/// How a program is talked to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AdapterPlan {
+    /// It speaks the agent protocol on its standard streams.
+    Stdio,
+    /// Claude Code, over its stream-json form with the control channel.
+    Claude(Box<ClaudePlan>),
+}
+
+impl AdapterPlan {
+    /// Whether what the host says has to be translated.
+    pub fn translates(&self) -> bool {
+        !matches!(self, AdapterPlan::Stdio)
+    }
+}
+
+/// One seat played by Claude Code.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClaudePlan {
+    /// The session's id, a UUID; a process that is started again resumes it.
+    pub session: String,
+    /// The model's name; none: the program's own default.
+    pub model: Option<String>,
+    /// How hard it thinks: the program's `--effort`.
+    pub effort: Option<String>,
+    /// How ticks and the program's turns go together.
+    pub turn: Turn,
+    /// Model calls in one turn of the program before a new turn begins.
+    pub max_turns: u32,
+    /// The system prompt; none: the program's own, with the rules in the first message.
+    pub system: Option<String>,
+    /// Whether it also works with files and shell. If not, it has the seat's tools alone, and a request has 2 KB
+    /// instead of 100.
+    pub full: bool,
+    /// In full mode, the program's tools that it may use without being asked: names as the program's own, `*` at the
+    /// end for any. Everything else is refused.
+    pub allow: Vec<String>,
+    /// More of the program's settings, as a JSON object.
+    pub settings: Option<serde_json::Value>,
+    /// Base URL and key of the model.
+    pub model_door: Option<(String, String)>,
+    /// A turn that is silent for so long is interrupted, in milliseconds.
+    pub stall_ms: u64,
+}
+
+/// How ticks and turns go together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// One turn over many ticks: the result of an action is held until its tick is closed, and carries the next
+    /// observation. A tick costs one model call.
+    Continuous,
+    /// A message a tick, and a turn for each.
+    PerTick,
 }
 
 /// Whether and when a seat's process is started again.

@@ -4,6 +4,7 @@
 //! seats, after the overrides of the command line. Lives in the host because it names both worlds:
 //! the engine's seats and the agents' programs (docs/design/cast.md). Starts nothing.
 
+pub mod claude;
 pub mod read;
 
 use std::fs;
@@ -13,6 +14,8 @@ use formicarium_agents::{ProcessLimits, Program, Restart};
 use formicarium_engine::{Bundle, Diagnostic};
 use thiserror::Error;
 
+use self::claude::ClaudeRule;
+use crate::run::budget::Budget;
 use crate::run::builtin::Builtin;
 
 /// A cast, checked.
@@ -40,6 +43,8 @@ pub struct Rule {
 pub enum AgentKind {
     /// A process.
     Process(ProcessRule),
+    /// Claude Code.
+    Claude(Box<ClaudeRule>),
     /// `builtin:noop`.
     Noop,
     /// `builtin:random`.
@@ -97,6 +102,10 @@ pub struct Seated {
     pub label: String,
     /// Who plays.
     pub agent: Agent,
+    /// Which of the scenario's prompts it gets, if it takes one.
+    pub prompt: Option<String>,
+    /// What it may spend.
+    pub budget: Budget,
 }
 
 /// Why nobody can be seated.
@@ -279,6 +288,19 @@ pub fn seat(
                     program(process, base, &file).map(|(label, program)| Seated {
                         label,
                         agent: Agent::Process(program),
+                        prompt: None,
+                        budget: Budget::default(),
+                    })
+                }
+                AgentKind::Claude(rule) => {
+                    let (label, mut program) = program(&rule.process, base, &file)?;
+                    program.adapter = claude::plan(rule);
+                    let model = rule.model.as_deref().unwrap_or("default model");
+                    Ok(Seated {
+                        label: format!("{label} ({model})"),
+                        agent: Agent::Process(program),
+                        prompt: rule.prompt.clone(),
+                        budget: rule.budget.clone(),
                     })
                 }
             }
@@ -290,6 +312,8 @@ fn builtin(label: &str, builtin: Builtin) -> Seated {
     Seated {
         label: label.to_owned(),
         agent: Agent::Builtin(builtin),
+        prompt: None,
+        budget: Budget::default(),
     }
 }
 

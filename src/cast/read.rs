@@ -6,8 +6,9 @@ use formicarium_engine::scenario::reader::{Item, Reader, Table};
 
 use super::{AgentKind, Cast, ProcessRule, Rule};
 
-const AGENTS: [&str; 4] = [
+const AGENTS: [&str; 5] = [
     "process",
+    "claude",
     "builtin:noop",
     "builtin:random",
     "builtin:script",
@@ -58,7 +59,8 @@ fn rule(table: &Table<'_>) -> Option<Rule> {
         "builtin:script" => {
             AgentKind::Script(table.need("script", "a file of acts, one a line")?.text()?)
         }
-        _ => AgentKind::Process(process(table)?),
+        "claude" => super::claude::rule(table)?,
+        _ => AgentKind::Process(process(table, &ProcessRule::default())?),
     };
     Some(Rule {
         pattern: pattern?,
@@ -66,11 +68,17 @@ fn rule(table: &Table<'_>) -> Option<Rule> {
     })
 }
 
-fn process(table: &Table<'_>) -> Option<ProcessRule> {
-    let command = table
-        .need("command", "the program to run")
-        .and_then(|item| item.text_of(1..=4096));
-    let defaults = ProcessRule::default();
+/// Reads how a process is run; one without a default command must name it.
+pub(super) fn process(table: &Table<'_>, defaults: &ProcessRule) -> Option<ProcessRule> {
+    let command = match defaults.command.as_str() {
+        "" => table.need("command", "the program to run"),
+        _ => table.get("command"),
+    };
+    let command = match command {
+        Some(item) => item.text_of(1..=4096),
+        None if defaults.command.is_empty() => None,
+        None => Some(defaults.command.clone()),
+    };
     let rule = ProcessRule {
         command: String::new(),
         args: table
@@ -85,9 +93,9 @@ fn process(table: &Table<'_>) -> Option<ProcessRule> {
             .table("env")
             .map(|env| env_of(&env))
             .unwrap_or_default(),
-        restart: table
-            .table("restart")
-            .map_or(defaults.restart, |restart| restart_of(&restart)),
+        restart: table.table("restart").map_or(defaults.restart, |restart| {
+            restart_of(&restart, defaults.restart)
+        }),
         limits: table
             .table("limits")
             .map_or(defaults.limits, |limits| limits_of(&limits)),
@@ -102,7 +110,7 @@ fn process(table: &Table<'_>) -> Option<ProcessRule> {
     })
 }
 
-fn texts(item: &Item<'_>) -> Vec<String> {
+pub(super) fn texts(item: &Item<'_>) -> Vec<String> {
     item.list()
         .unwrap_or_default()
         .iter()
@@ -126,8 +134,7 @@ fn env_of(table: &Table<'_>) -> Vec<(String, String)> {
         .collect()
 }
 
-fn restart_of(table: &Table<'_>) -> Restart {
-    let defaults = Restart::default();
+fn restart_of(table: &Table<'_>, defaults: Restart) -> Restart {
     const POLICIES: [(&str, RestartPolicy); 3] = [
         ("never", RestartPolicy::Never),
         ("on-failure", RestartPolicy::OnFailure),
@@ -154,7 +161,7 @@ fn limits_of(table: &Table<'_>) -> ProcessLimits {
     }
 }
 
-fn milliseconds(item: &Item<'_>, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
+pub(super) fn milliseconds(item: &Item<'_>, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
     let text = item.text()?;
     let fault = |expected: String| {
         item.fault(format!("`{}` is {text:?}", item.path()))

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use formicarium_agents::gateway::{DEFAULT_UPSTREAM, Secret};
 use formicarium_agents::{Nursery, StartError, raise_descriptor_limit};
 use formicarium_engine::{Bundle, Diagnostic, Mode, Scenario, World};
 use thiserror::Error;
@@ -18,7 +19,7 @@ use crate::cast::{self, Agent, CastError};
 use crate::feed::server;
 use crate::library::{self, LibraryError};
 use crate::run::progress::Progress;
-use crate::run::{self, Plan, RunError, Summary, Timing};
+use crate::run::{self, Plan, RunError, Summary, Timing, Upstream};
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -161,7 +162,10 @@ fn plan(args: &RunArgs, current: &Path) -> Result<Plan, SetUpError> {
     let seed = args
         .seed
         .unwrap_or_else(|| u64::from(rand::random::<u32>()));
-    let world = World::new(&scenario, &params, seed).map_err(broken)?;
+    let mut world = World::new(&scenario, &params, seed).map_err(broken)?;
+    if let Some(ticks) = args.ticks {
+        world.set_ticks(ticks);
+    }
     let names: Vec<String> = world.seats().iter().map(|seat| seat.name.clone()).collect();
 
     let overrides = args
@@ -235,11 +239,12 @@ fn plan(args: &RunArgs, current: &Path) -> Result<Plan, SetUpError> {
         casts,
         command: command(args),
         timing,
+        model: upstream(),
         durability: match args.durability {
             Durability::Process => "process".into(),
             Durability::Power => "power".into(),
         },
-        epoch: token(),
+        epoch: run::token(),
     })
 }
 
@@ -266,7 +271,7 @@ async fn live(
             what: what(),
             source,
         })?;
-        let token: Arc<str> = token().into();
+        let token: Arc<str> = run::token().into();
         // A wildcard address is where to listen, not where to go.
         let host = match args.bind.is_unspecified() {
             true => "localhost".to_owned(),
@@ -405,9 +410,13 @@ fn command(args: &RunArgs) -> String {
     shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default()
 }
 
-/// 128 random bits, hexadecimal.
-fn token() -> String {
-    format!("{:032x}", rand::random::<u128>())
+/// The model's API, as the tools of its provider name it in the environment. No child inherits either.
+fn upstream() -> Upstream {
+    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    Upstream {
+        url: set("ANTHROPIC_BASE_URL").unwrap_or_else(|| DEFAULT_UPSTREAM.to_owned()),
+        key: set("ANTHROPIC_API_KEY").map(Secret::new),
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -15,7 +15,8 @@ use tokio::sync::broadcast;
 
 use super::picture::Picture;
 use super::wire::{
-    self, ClientLimits, Compress, Event, Kind, Phase, Resume, SeatStatus, Static, ToClient,
+    self, ClientLimits, Compress, CostTotals, Event, Kind, Phase, Resume, SeatStatus, Static,
+    ToClient,
 };
 
 /// Values that may wait for the hub.
@@ -84,6 +85,7 @@ enum Message {
     },
     Event(Event),
     Status(SeatStatus),
+    Cost(u32, CostTotals),
     Phase(Phase),
     End {
         tick: u64,
@@ -231,6 +233,11 @@ impl Feed {
         let _ = self.queue.try_send(Message::Status(status));
     }
 
+    /// Hands over what a seat has used. Never waits.
+    pub fn cost(&self, seat: u32, cost: CostTotals) {
+        let _ = self.queue.try_send(Message::Cost(seat, cost));
+    }
+
     /// The run entered a phase.
     pub fn phase(&self, phase: Phase) {
         let _ = self.queue.try_send(Message::Phase(phase));
@@ -366,11 +373,13 @@ impl Hub {
             }
             Message::Status(status) => {
                 let mut state = self.lock();
-                if state.picture.set_status(status.clone()) {
-                    state.snapshot = None;
-                    let message = state.status(vec![status]);
-                    self.say(&message);
-                }
+                let changed = state.picture.set_status(status);
+                self.tell_status(&mut state, changed);
+            }
+            Message::Cost(seat, cost) => {
+                let mut state = self.lock();
+                let changed = state.picture.set_cost(seat, cost);
+                self.tell_status(&mut state, changed);
             }
             Message::Phase(phase) => {
                 let mut state = self.lock();
@@ -427,6 +436,13 @@ impl Hub {
                 // Nobody listening is no fault.
                 let _ = self.data.send(frame);
             }
+        }
+    }
+
+    fn tell_status(&self, state: &mut State, changed: Option<SeatStatus>) {
+        if let Some(status) = changed {
+            state.snapshot = None;
+            self.say(&state.status(vec![status]));
         }
     }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use formicarium_engine::{Delta, Picture as WorldPicture, Thing};
 
-use super::wire::{Columns, Event, History, ScoreColumns, SeatStatus, Snapshot, Tick};
+use super::wire::{Columns, CostTotals, Event, History, ScoreColumns, SeatStatus, Snapshot, Tick};
 
 /// Events a late joiner is shown.
 const RECENT: usize = 100;
@@ -37,6 +37,7 @@ impl Picture {
                 seat,
                 status: "starting",
                 reason: None,
+                cost: None,
             })
             .collect();
         let mut picture = Picture {
@@ -78,15 +79,26 @@ impl Picture {
         &self.status
     }
 
-    /// Sets a seat's status; true if it changed.
-    pub fn set_status(&mut self, new: SeatStatus) -> bool {
-        match self.status.get_mut(new.seat as usize) {
-            Some(old) if *old != new => {
-                *old = new;
-                true
-            }
-            _ => false,
-        }
+    /// Sets a seat's status, or what it has used if `new` says that; the seat's whole status if it changed.
+    pub fn set_status(&mut self, new: SeatStatus) -> Option<SeatStatus> {
+        let old = self.status.get_mut(new.seat as usize)?;
+        let new = SeatStatus {
+            cost: new.cost.or(old.cost),
+            ..new
+        };
+        (*old != new).then(|| {
+            old.clone_from(&new);
+            new
+        })
+    }
+
+    /// Sets what a seat has used; the seat's whole status if it changed.
+    pub fn set_cost(&mut self, seat: u32, cost: CostTotals) -> Option<SeatStatus> {
+        let status = self.status.get(seat as usize)?.clone();
+        self.set_status(SeatStatus {
+            cost: Some(cost),
+            ..status
+        })
     }
 
     /// Applies one tick and gives its payload as JSON.

@@ -196,8 +196,19 @@ pub enum Phase {
     Ended,
 }
 
+/// What a seat has used so far.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct CostTotals {
+    /// Tokens of all kinds.
+    pub tokens: u64,
+    /// Model calls.
+    pub calls: u64,
+    /// US dollars, by the agent's own price list.
+    pub usd: f64,
+}
+
 /// Status of a seat, in one word and a sentence.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SeatStatus {
     /// The seat's index.
     pub seat: u32,
@@ -205,6 +216,9 @@ pub struct SeatStatus {
     pub status: &'static str,
     /// What is wrong and whose fault it is; none if nothing is.
     pub reason: Option<String>,
+    /// What it has used; none for a seat that calls no model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<CostTotals>,
 }
 
 /// Payload of `Kind::Static`.

@@ -87,12 +87,56 @@ pub struct Note {
     pub tick: u64,
     /// The seat's index; none for the run as a whole.
     pub seat: Option<u32>,
-    /// `thought`, `log`, `fault`, `status`, `rejected`, `late`, `absent`, `back`.
+    /// `thought`, `log`, `fault`, `status`, `rejected`, `budget`.
     pub kind: &'static str,
     /// The words.
     pub text: String,
     /// More, as JSON object text; empty for none.
     pub data: String,
+}
+
+/// A line of the conversation between a seat's adapter and its program.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TranscriptRow {
+    /// World tick at which it came.
+    pub tick: u64,
+    /// The seat's index.
+    pub seat: u32,
+    /// `text`, `thinking`, `tool-call`, `tool-result`, `result`, `other`.
+    pub kind: &'static str,
+    /// Words for people; empty for none.
+    pub text: String,
+    /// The line as it came.
+    pub line: String,
+}
+
+/// What a seat has used: a request at the model door, or a turn as the agent's program counts it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CostRow {
+    /// World tick at which it was known.
+    pub tick: u64,
+    /// The seat's index.
+    pub seat: u32,
+    /// `call` or `turn`.
+    pub source: &'static str,
+    /// The model's name.
+    pub model: String,
+    /// How a call ended: `complete`, `client-left`, `upstream-failed`, `refused`, `stopped`.
+    pub outcome: &'static str,
+    /// HTTP status of a call.
+    pub status: Option<u16>,
+    /// Tokens read, without cached ones.
+    pub input_tokens: u64,
+    /// Tokens written.
+    pub output_tokens: u64,
+    /// Tokens read from the provider's cache.
+    pub cache_read_tokens: u64,
+    /// Tokens written to the provider's cache.
+    pub cache_write_tokens: u64,
+    /// US dollars of a turn, by the program's own price list.
+    pub usd: Option<f64>,
+    /// Milliseconds that a call took.
+    pub ms: Option<u64>,
 }
 
 /// What went wrong with a recording.

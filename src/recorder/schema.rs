@@ -20,6 +20,10 @@ CREATE TABLE metrics (tick INTEGER NOT NULL, name TEXT NOT NULL, value REAL, PRI
 CREATE TABLE notes (id INTEGER PRIMARY KEY, tick INTEGER NOT NULL, seat INTEGER, kind TEXT NOT NULL, text TEXT NOT NULL, data TEXT);
 CREATE TABLE remembered (seat INTEGER PRIMARY KEY, tick INTEGER NOT NULL, state TEXT NOT NULL);
 CREATE TABLE scores (seat INTEGER PRIMARY KEY, score REAL NOT NULL, status TEXT NOT NULL);
+CREATE TABLE transcripts (id INTEGER PRIMARY KEY, tick INTEGER NOT NULL, seat INTEGER NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL, line TEXT NOT NULL);
+CREATE TABLE costs (id INTEGER PRIMARY KEY, tick INTEGER NOT NULL, seat INTEGER NOT NULL, source TEXT NOT NULL, model TEXT NOT NULL,
+                    outcome TEXT NOT NULL, status INTEGER, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
+                    cache_read_tokens INTEGER NOT NULL, cache_write_tokens INTEGER NOT NULL, usd REAL, ms INTEGER);
 CREATE VIEW messages AS
   SELECT e.tick, s.name AS seat, json_extract(e.data, '$.how') AS how, o.name AS recipient, e.text
   FROM events e JOIN seats s ON s.seat = e.seat LEFT JOIN seats o ON o.seat = e.other

@@ -14,7 +14,9 @@ use formicarium_engine::{Bundle, TickOutput};
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
-use super::{Note, RecorderError, RunEnd, RunMeta, hash_text, input_check, schema};
+use super::{
+    CostRow, Note, RecorderError, RunEnd, RunMeta, TranscriptRow, hash_text, input_check, schema,
+};
 
 /// Commands that may wait for the writer before the tick loop blocks on it.
 const QUEUE: usize = 1024;
@@ -54,6 +56,8 @@ enum Command {
         seat: u32,
         state: String,
     },
+    Transcript(TranscriptRow),
+    Cost(CostRow),
     Finish {
         end: Box<RunEnd>,
         done: oneshot::Sender<Result<(), String>>,
@@ -131,6 +135,16 @@ impl Recorder {
     /// Appends a note.
     pub fn note(&self, note: Note) {
         self.push(Command::Note(note));
+    }
+
+    /// Appends a line of a conversation.
+    pub fn transcript(&self, row: TranscriptRow) {
+        self.push(Command::Transcript(row));
+    }
+
+    /// Appends what a seat has used.
+    pub fn cost(&self, row: CostRow) {
+        self.push(Command::Cost(row));
     }
 
     /// Keeps what a seat asked to remember, in place of what it asked before. `state` is JSON text.
@@ -333,6 +347,33 @@ fn insert(connection: &Connection, command: &Command, metrics: &[String]) -> rus
             connection
                 .prepare_cached("INSERT OR REPLACE INTO remembered VALUES (?1, ?2, ?3)")?
                 .execute(params![seat, *tick as i64, state])?;
+        }
+        Command::Transcript(row) => {
+            connection
+                .prepare_cached("INSERT INTO transcripts (tick, seat, kind, text, line) VALUES (?1, ?2, ?3, ?4, ?5)")?
+                .execute(params![row.tick as i64, row.seat, row.kind, row.text, row.line])?;
+        }
+        Command::Cost(row) => {
+            connection
+                .prepare_cached(
+                    "INSERT INTO costs (tick, seat, source, model, outcome, status, input_tokens, output_tokens, \
+                     cache_read_tokens, cache_write_tokens, usd, ms) \
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                )?
+                .execute(params![
+                    row.tick as i64,
+                    row.seat,
+                    row.source,
+                    row.model,
+                    row.outcome,
+                    row.status,
+                    row.input_tokens as i64,
+                    row.output_tokens as i64,
+                    row.cache_read_tokens as i64,
+                    row.cache_write_tokens as i64,
+                    row.usd,
+                    row.ms.map(|ms| ms as i64)
+                ])?;
         }
         Command::Finish { end, .. } => {
             let json = serde_json::to_string(end).expect("RunEnd has string keys only");

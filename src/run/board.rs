@@ -183,6 +183,7 @@ impl Board {
                 seat: seat as u32,
                 status: status.word(),
                 reason: reason.clone(),
+                cost: None,
             });
         }
         if !news {

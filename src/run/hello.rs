@@ -68,9 +68,14 @@ impl Greeter {
     }
 
     /// The `hello` line of a seat.
-    pub fn hello(&self, seat: usize) -> Arc<[u8]> {
+    pub fn line(&self, seat: usize) -> Arc<[u8]> {
+        protocol::encode(&ToAgent::Hello(Box::new(self.hello(seat)))).into()
+    }
+
+    /// What a seat is told first.
+    pub fn hello(&self, seat: usize) -> Hello {
         let info = &self.seats[seat];
-        let message = ToAgent::Hello(Box::new(Hello {
+        Hello {
             protocol: protocol::PROTOCOL,
             run: self.run.clone(),
             scenario: self.scenario.clone(),
@@ -81,7 +86,6 @@ impl Greeter {
             limits: self.limits,
             time: self.time,
             remembered: self.remembered.get(&seat).cloned(),
-        }));
-        protocol::encode(&message).into()
+        }
     }
 }

@@ -4,12 +4,15 @@
 //! makes inputs of what agents say; `board` knows who plays. Must not parse arguments or print.
 
 pub mod board;
+pub mod budget;
 pub mod builtin;
 pub mod catalogue;
 pub mod door;
 mod hello;
+pub mod ledger;
 mod line;
 pub mod progress;
+pub mod prompt;
 mod tick;
 mod world_thread;
 
@@ -17,8 +20,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use formicarium_agents::gateway::{Gateway, GatewayError, GatewayPlan, ModelCall, Secret};
 use formicarium_agents::protocol::{self, End, ScenarioName, Time, TimeMode, ToAgent};
-use formicarium_agents::{Agents, Nursery, Outgoing, SeatPlan};
+use formicarium_agents::{AdapterPlan, Agents, Nursery, Outgoing, SeatPlan};
 use formicarium_engine::{Bundle, Mode, Params, SEMANTICS, Scenario, World};
 use serde::Serialize;
 use thiserror::Error;
@@ -33,12 +37,16 @@ use board::Board;
 use catalogue::Catalogue;
 use door::{Door, Limits};
 use hello::Greeter;
+use ledger::Ledger;
 use progress::Progress;
+use prompt::{PromptError, Prompts};
 use tick::{Awaited, TickLoop};
 use world_thread::{WorldGone, WorldThread};
 
 /// Agent events that may wait for the tick loop; readers pause beyond that.
 const INBOX: usize = 8192;
+/// Reports of the model door that may wait for the tick loop.
+const CALLS: usize = 1024;
 /// Time that agents get to leave after `end` before they are killed.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -70,10 +78,21 @@ pub struct Plan {
     pub command: String,
     /// When ticks are closed.
     pub timing: Timing,
+    /// Where agents' requests to a model go.
+    pub model: Upstream,
     /// `process` or `power`.
     pub durability: String,
     /// Random word that names this host process on the feed.
     pub epoch: String,
+}
+
+/// The model's API.
+#[derive(Debug, Clone)]
+pub struct Upstream {
+    /// Base URL, without `/v1`.
+    pub url: String,
+    /// The real key.
+    pub key: Option<Secret>,
 }
 
 /// When ticks are closed.
@@ -168,6 +187,12 @@ pub enum RunError {
         /// The system's words.
         source: std::io::Error,
     },
+    /// A prompt.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
+    /// The model door.
+    #[error(transparent)]
+    Door(#[from] GatewayError),
     /// A fault of ours.
     #[error("a bug in formicarium: {0}")]
     Bug(String),
@@ -227,6 +252,8 @@ struct PlanRest {
     seed: u64,
     seated: Vec<Seated>,
     timing: Timing,
+    model: Upstream,
+    prompts: Prompts,
 }
 
 impl Ready {
@@ -242,6 +269,7 @@ pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
         let what = what.to_owned();
         move |source| RunError::Io { what, source }
     };
+    let prompts = Prompts::new(&plan.bundle)?;
     let world = plan.world;
     let names: Vec<String> = world.seats().iter().map(|seat| seat.name.clone()).collect();
     let catalogue = Arc::new(Catalogue::new(world.catalogue().to_vec(), &names));
@@ -347,6 +375,8 @@ pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
             seed: plan.seed,
             seated: plan.seated,
             timing: plan.timing,
+            model: plan.model,
+            prompts,
         },
         board: Board::new(&names),
         catalogue,
@@ -385,7 +415,23 @@ pub async fn execute(
     let mut door = Door::new(catalogue.clone(), limits, absent_after, seats);
     let (mut plans, mut builtins) = (Vec::new(), Vec::new());
     let mut awaited = vec![Awaited::No; seats];
-    for (seat, seated) in plan.seated.into_iter().enumerate() {
+    let ledger = Ledger::new(
+        plan.seated
+            .iter()
+            .map(|seated| seated.budget.clone())
+            .collect(),
+    );
+    let (model_door, calls, tokens) = open_door(&plan).await?;
+    for (seat, mut seated) in plan.seated.into_iter().enumerate() {
+        if let Agent::Process(program) = &mut seated.agent
+            && let AdapterPlan::Claude(claude) = &mut program.adapter
+        {
+            let hello = greeter.hello(seat);
+            claude.system = Some(plan.prompts.render(seated.prompt.as_deref(), &hello)?);
+            if let (Some(door), Some(token)) = (&model_door, &tokens[seat]) {
+                claude.model_door = Some((door.base_url(), token.clone()));
+            }
+        }
         match seated.agent {
             Agent::Builtin(builtin) => {
                 door.arrive(seat, false);
@@ -429,6 +475,8 @@ pub async fn execute(
         stop,
         hopeful,
         awaited,
+        ledger,
+        calls,
         scores,
         hash,
     };
@@ -461,6 +509,9 @@ pub async fn execute(
         agents.send(seat, Outgoing::End(protocol::encode(&end).into()));
     }
     agents.shutdown(FAREWELL).await;
+    if let Some(door) = model_door {
+        door.stop().await;
+    }
     let words: Vec<_> = (0..seats).map(|seat| board.words(seat)).collect();
     let end = RunEnd {
         reason: reason.clone(),
@@ -495,6 +546,47 @@ pub async fn execute(
             })
             .collect(),
     })
+}
+
+/// Opens the model door, if any seat needs it, with a token for each seat that does.
+async fn open_door(
+    plan: &PlanRest,
+) -> Result<
+    (
+        Option<Gateway>,
+        mpsc::Receiver<ModelCall>,
+        Vec<Option<String>>,
+    ),
+    RunError,
+> {
+    let (sender, calls) = mpsc::channel(CALLS);
+    let tokens: Vec<Option<String>> = plan
+        .seated
+        .iter()
+        .map(|seated| match &seated.agent {
+            Agent::Process(program) if program.adapter.translates() => Some(token()),
+            _ => None,
+        })
+        .collect();
+    let seats: Vec<(usize, Secret)> = tokens
+        .iter()
+        .enumerate()
+        .filter_map(|(seat, token)| Some((seat, Secret::new(token.clone()?))))
+        .collect();
+    if seats.is_empty() {
+        return Ok((None, calls, tokens));
+    }
+    let door = GatewayPlan {
+        upstream: plan.model.url.clone(),
+        key: plan.model.key.clone(),
+        seats,
+    };
+    Ok((Some(Gateway::start(door, sender).await?), calls, tokens))
+}
+
+/// 128 random bits, hexadecimal: for whoever may come in.
+pub fn token() -> String {
+    format!("{:032x}", rand::random::<u128>())
 }
 
 fn statics(

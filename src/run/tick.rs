@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use formicarium_agents::gateway::ModelCall;
 use formicarium_agents::protocol::{Act, FromAgent};
 use formicarium_agents::{AgentEvent, AgentEventBody, Agents, FaultKind, Outgoing, ProcessStatus};
 use formicarium_engine::TickOutput;
@@ -18,6 +19,7 @@ use super::builtin::{Builtin, Move};
 use super::catalogue::Catalogue;
 use super::door::{Asked, Change, Door, DoorResult};
 use super::hello::Greeter;
+use super::ledger::Ledger;
 use super::progress::{Progress, Standings};
 use super::world_thread::WorldThread;
 use super::{RunError, Timing};
@@ -52,6 +54,9 @@ pub(super) struct TickLoop {
     pub(super) hopeful: Vec<bool>,
     /// Per seat: waited for before the first tick.
     pub(super) awaited: Vec<Awaited>,
+    pub(super) ledger: Ledger,
+    /// Reports of the model door.
+    pub(super) calls: mpsc::Receiver<ModelCall>,
     pub(super) scores: Vec<f64>,
     pub(super) hash: u128,
 }
@@ -170,6 +175,7 @@ impl TickLoop {
                         }
                     }
                 },
+                Some(call) = self.calls.recv() => self.on_call(&call),
                 _ = self.stop.changed() => {}
             }
         }
@@ -272,7 +278,7 @@ impl TickLoop {
             AgentEventBody::Started { attempt } => {
                 tracing::debug!(seat = self.board.name(seat), attempt, "started");
                 self.agents
-                    .send(seat, Outgoing::Control(self.greeter.hello(seat)));
+                    .send(seat, Outgoing::Control(self.greeter.line(seat)));
             }
             AgentEventBody::Message(message) => self.on_message(seat, message, running),
             AgentEventBody::Fault(fault) => {
@@ -283,11 +289,7 @@ impl TickLoop {
                 if fault.kind == FaultKind::ReadyTimeout {
                     self.awaited[seat] = Awaited::No;
                 }
-                let to = Listeners {
-                    recorder: &self.recorder,
-                    feed: self.feed.as_ref(),
-                    tick: self.door.tick(),
-                };
+                let to = listeners(&self.recorder, self.feed.as_ref(), &self.door);
                 self.board.fault(seat, kind, blame, &fault.detail, to);
             }
             AgentEventBody::Status(ProcessStatus::Exited {
@@ -319,6 +321,14 @@ impl TickLoop {
                 }
             }
             AgentEventBody::Status(_) => {}
+            AgentEventBody::Transcript(line) => {
+                let to = listeners(&self.recorder, self.feed.as_ref(), &self.door);
+                self.ledger.transcript(seat, line, to);
+            }
+            AgentEventBody::Cost(cost) => {
+                let to = listeners(&self.recorder, self.feed.as_ref(), &self.door);
+                self.ledger.turn(seat, &cost, to);
+            }
         }
     }
 
@@ -353,6 +363,7 @@ impl TickLoop {
                 if self.door.act(seat, Asked { tick, actions, say }) {
                     self.set(seat, Status::Playing, None);
                 }
+                self.retire(seat);
             }
             FromAgent::Remember(remember) => {
                 self.recorder
@@ -360,6 +371,18 @@ impl TickLoop {
                 self.greeter.remember(seat, remember.state);
             }
             FromAgent::Log(log) => self.note(seat, "log", "agent.log", &log.text),
+        }
+    }
+
+    fn on_call(&mut self, call: &ModelCall) {
+        let to = listeners(&self.recorder, self.feed.as_ref(), &self.door);
+        self.ledger.call(call, to);
+    }
+
+    /// Ends the agent of a seat whose budget is used up. Its turn is over: it has answered, or is late.
+    fn retire(&self, seat: usize) {
+        if let Some(reason) = self.ledger.over(seat) {
+            self.agents.stop(seat, reason);
         }
     }
 
@@ -376,6 +399,7 @@ impl TickLoop {
                     let words =
                         format!("no answer within {limit} ms{again}: its agent is slow or hangs");
                     self.set(seat, Status::Late, Some(words));
+                    self.retire(seat);
                 }
                 Change::Absent(seat) => {
                     let words =
@@ -388,20 +412,12 @@ impl TickLoop {
     }
 
     fn set(&mut self, seat: usize, status: Status, reason: Option<String>) {
-        let to = Listeners {
-            recorder: &self.recorder,
-            feed: self.feed.as_ref(),
-            tick: self.door.tick(),
-        };
+        let to = listeners(&self.recorder, self.feed.as_ref(), &self.door);
         self.board.set(seat, status, reason, to);
     }
 
     fn note(&self, seat: usize, kind: &'static str, event: &str, text: &str) {
-        let to = Listeners {
-            recorder: &self.recorder,
-            feed: self.feed.as_ref(),
-            tick: self.door.tick(),
-        };
+        let to = listeners(&self.recorder, self.feed.as_ref(), &self.door);
         to.note(seat, kind, event, text, serde_json::Value::Null);
     }
 
@@ -417,6 +433,15 @@ impl TickLoop {
             absent: self.board.count(Status::Absent),
             away: self.board.count(Status::Starting) + self.board.count(Status::Exited),
         });
+    }
+}
+
+/// Where everything is told, at the present tick.
+fn listeners<'a>(recorder: &'a Recorder, feed: Option<&'a Feed>, door: &Door) -> Listeners<'a> {
+    Listeners {
+        recorder,
+        feed,
+        tick: door.tick(),
     }
 }
 

@@ -1,82 +1,67 @@
 //! The adapter for agents that speak the agent protocol itself: JSON Lines on standard output.
-//!
-//! Whole lines are read where they lie; only a line cut by the end of a piece is kept, and its memory given back.
 
-use super::{Adapter, Heard};
+use super::lines::{Lines, Piece};
+use super::{Adapter, Launch, Output};
 use crate::event::{Blame, Fault, FaultKind};
 use crate::protocol::{
     DecodeErrorKind, FromAgent, LINE_BYTES, LOG_CHARS, REMEMBER_BYTES, THOUGHT_CHARS,
     decode_from_agent,
 };
+use crate::workspace::Workspace;
 
 /// JSON Lines on standard output.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Stdio {
-    /// The beginning of a line whose end has not come.
-    partial: Vec<u8>,
-    /// In a line over the limit: skip to its newline.
-    skipping: bool,
+    lines: Lines,
 }
 
 impl Stdio {
     /// The beginning of an output.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            lines: Lines::new(LINE_BYTES),
+        }
     }
+}
 
-    fn too_long(on: &mut dyn FnMut(Heard)) {
-        let detail = format!(
-            "a line on standard output is longer than {LINE_BYTES} bytes and was skipped; keep messages small, and write \
-             anything else to stderr"
-        );
-        on(Heard::Fault(Fault::new(
-            FaultKind::TooLong,
-            Blame::Agent,
-            detail,
-        )));
+impl Default for Stdio {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl Adapter for Stdio {
-    fn read(&mut self, mut bytes: &[u8], on: &mut dyn FnMut(Heard)) {
-        while let Some(end) = memchr::memchr(b'\n', bytes) {
-            let piece = &bytes[..end];
-            bytes = &bytes[end + 1..];
-            if std::mem::take(&mut self.skipping) {
-                continue;
-            }
-            if self.partial.len() + piece.len() > LINE_BYTES {
-                self.partial = Vec::new();
-                Self::too_long(on);
-            } else if self.partial.is_empty() {
-                line(piece, on);
-            } else {
-                self.partial.extend_from_slice(piece);
-                line(&std::mem::take(&mut self.partial), on);
-            }
-        }
-        if self.skipping || bytes.is_empty() {
-            return;
-        }
-        if self.partial.len() + bytes.len() > LINE_BYTES {
-            self.partial = Vec::new();
-            self.skipping = true;
-            Self::too_long(on);
-        } else {
-            self.partial.extend_from_slice(bytes);
-        }
+    fn start(&mut self, _at: &Workspace) -> Launch {
+        *self = Self::new();
+        Launch::default()
     }
 
-    fn end(&mut self, on: &mut dyn FnMut(Heard)) {
-        self.skipping = false;
-        let partial = std::mem::take(&mut self.partial);
+    fn read(&mut self, bytes: &[u8], out: &mut dyn FnMut(Output)) {
+        self.lines.read(bytes, |piece| match piece {
+            Piece::Line(bytes) => line(bytes, out),
+            Piece::TooLong => {
+                let detail = format!(
+                    "a line on standard output is longer than {LINE_BYTES} bytes and was skipped; keep messages small, and \
+                     write anything else to stderr"
+                );
+                out(Output::Fault(Fault::new(
+                    FaultKind::TooLong,
+                    Blame::Agent,
+                    detail,
+                )));
+            }
+        });
+    }
+
+    fn end(&mut self, out: &mut dyn FnMut(Output)) {
+        let partial = self.lines.end();
         if !partial.trim_ascii().is_empty() {
             let detail = format!(
                 "standard output ended after {} bytes of a line without its newline ({}); end each message with a newline",
                 partial.len(),
                 shown(&partial)
             );
-            on(Heard::Fault(Fault::new(
+            out(Output::Fault(Fault::new(
                 FaultKind::HalfLine,
                 Blame::Agent,
                 detail,
@@ -95,7 +80,7 @@ fn shown(line: &[u8]) -> String {
     )
 }
 
-fn line(line: &[u8], on: &mut dyn FnMut(Heard)) {
+fn line(line: &[u8], on: &mut dyn FnMut(Output)) {
     // Blank lines (and the `\r` of a CRLF) say nothing and harm nobody.
     if line.trim_ascii().is_empty() {
         return;
@@ -109,7 +94,7 @@ fn line(line: &[u8], on: &mut dyn FnMut(Heard)) {
                 DecodeErrorKind::NotJson => FaultKind::Garbage,
                 DecodeErrorKind::NotAMessage => FaultKind::BadMessage,
             };
-            on(Heard::Fault(Fault::new(
+            on(Output::Fault(Fault::new(
                 kind,
                 Blame::Agent,
                 format!("{error}; the line was {}", shown(line)),
@@ -119,7 +104,7 @@ fn line(line: &[u8], on: &mut dyn FnMut(Heard)) {
 }
 
 /// Applies the limits on texts.
-fn limited(mut message: FromAgent, on: &mut dyn FnMut(Heard)) {
+fn limited(mut message: FromAgent, on: &mut dyn FnMut(Output)) {
     match &mut message {
         FromAgent::Act(act) => {
             if let Some(thought) = &mut act.thought {
@@ -134,7 +119,7 @@ fn limited(mut message: FromAgent, on: &mut dyn FnMut(Heard)) {
                     "a `remember` state of {bytes} bytes was refused, {REMEMBER_BYTES} is the most; the state kept before \
                      stays; remember less"
                 );
-                on(Heard::Fault(Fault::new(
+                on(Output::Fault(Fault::new(
                     FaultKind::RememberTooLarge,
                     Blame::Agent,
                     detail,
@@ -148,10 +133,10 @@ fn limited(mut message: FromAgent, on: &mut dyn FnMut(Heard)) {
             }
         }
     }
-    on(Heard::Message(message));
+    on(Output::Message(message));
 }
 
-fn cut(text: &mut String, chars: u32, what: &str, on: &mut dyn FnMut(Heard)) {
+fn cut(text: &mut String, chars: u32, what: &str, on: &mut dyn FnMut(Output)) {
     // Bytes first: a text of at most that many bytes needs no counting.
     if text.len() <= chars as usize {
         return;
@@ -160,7 +145,7 @@ fn cut(text: &mut String, chars: u32, what: &str, on: &mut dyn FnMut(Heard)) {
         text.truncate(at);
         let detail =
             format!("a `{what}` was cut at its limit of {chars} characters; write shorter ones");
-        on(Heard::Fault(Fault::new(
+        on(Output::Fault(Fault::new(
             FaultKind::TextCut,
             Blame::Agent,
             detail,
@@ -174,7 +159,7 @@ mod tests {
     use expect_test::{Expect, expect};
     use proptest::prelude::*;
 
-    fn heard(pieces: &[&[u8]]) -> Vec<Heard> {
+    fn heard(pieces: &[&[u8]]) -> Vec<Output> {
         let mut adapter = Stdio::new();
         let mut all = Vec::new();
         for piece in pieces {
@@ -188,8 +173,9 @@ mod tests {
         let lines: Vec<String> = heard(&[bytes])
             .into_iter()
             .map(|h| match h {
-                Heard::Message(m) => serde_json::to_string(&m).unwrap(),
-                Heard::Fault(f) => f.to_string(),
+                Output::Message(m) => serde_json::to_string(&m).unwrap(),
+                Output::Fault(f) => f.to_string(),
+                other => panic!("{other:?}"),
             })
             .collect();
         expected.assert_eq(&lines.join("\n"));
@@ -330,13 +316,13 @@ mod tests {
                 let size = pieces.min(bytes.len()).max(bytes.len() / 5000);
                 let all = heard(&bytes.chunks(size).collect::<Vec<_>>());
                 assert!(
-                    matches!(&all[0], Heard::Fault(f) if f.kind == kind),
+                    matches!(&all[0], Output::Fault(f) if f.kind == kind),
                     "{length} in pieces of {size}: {:?}",
                     all[0]
                 );
                 assert!(matches!(
                     all.last(),
-                    Some(Heard::Message(FromAgent::Ready(_)))
+                    Some(Output::Message(FromAgent::Ready(_)))
                 ));
             }
         }
@@ -347,12 +333,12 @@ mod tests {
         let mut adapter = Stdio::new();
         for _ in 0..40 {
             adapter.read(&[b'x'; 65_536], &mut |_| {});
-            assert!(adapter.partial.capacity() <= 2 * LINE_BYTES);
+            assert!(adapter.lines.kept() <= 2 * LINE_BYTES);
         }
-        assert_eq!(adapter.partial.capacity(), 0);
+        assert_eq!(adapter.lines.kept(), 0);
         adapter.read(b"\n{\"type\":\"rea", &mut |_| {});
         adapter.read(b"dy\"}\n", &mut |_| {});
-        assert_eq!(adapter.partial.capacity(), 0);
+        assert_eq!(adapter.lines.kept(), 0);
     }
 
     proptest! {

@@ -19,7 +19,7 @@ use super::nursery::Nursery;
 use super::seat::Seat;
 use super::state::{Machine, Terms};
 use super::sys;
-use crate::adapter::Stdio;
+use crate::adapter;
 use crate::event::AgentEvent;
 use crate::plan::SeatPlan;
 use crate::workspace::{self, WorkspaceError};
@@ -82,6 +82,8 @@ pub struct Agents {
 pub(super) struct Shared {
     pub(super) poller: Poller,
     links: Vec<Arc<Link>>,
+    /// Slots whose adapters translate what the host says.
+    translated: Vec<bool>,
     mail: Mutex<Mail>,
     pub(super) wake: Notify,
     abandoned: AtomicBool,
@@ -94,7 +96,17 @@ pub(super) struct Mail {
     pub(super) not_reading: BTreeSet<usize>,
     pub(super) resumed: BTreeSet<usize>,
     pub(super) ended: BTreeSet<usize>,
+    /// Lines for adapters that translate.
+    pub(super) told: BTreeMap<usize, Told>,
     pub(super) shutdown: Option<Duration>,
+}
+
+/// Lines of the host that wait for a seat's adapter: what must arrive, in order, and the newest observation.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// `hello` of the present process and `end`.
+    pub(super) control: Vec<Arc<[u8]>>,
+    pub(super) observation: Option<Arc<[u8]>>,
 }
 
 impl Shared {
@@ -149,6 +161,10 @@ impl Agents {
         let shared = Arc::new(Shared {
             poller,
             links: seats.iter().map(|seat| Arc::clone(&seat.link)).collect(),
+            translated: seats
+                .iter()
+                .map(|seat| seat.plan.program.adapter.translates())
+                .collect(),
             mail: Mutex::default(),
             wake: Notify::new(),
             abandoned: AtomicBool::new(false),
@@ -174,6 +190,16 @@ impl Agents {
         if matches!(message, Outgoing::End(_)) {
             // Before the line: the agent's exit must find it noted.
             self.shared.post(|mail| mail.ended.insert(slot));
+        }
+        if self.shared.translated[slot] {
+            self.shared.post(|mail| {
+                let told = mail.told.entry(slot).or_default();
+                match message {
+                    Outgoing::Control(line) | Outgoing::End(line) => told.control.push(line),
+                    Outgoing::Observation(line) => told.observation = Some(line),
+                }
+            });
+            return;
         }
         match self.shared.links[slot].send(message, &self.shared.poller) {
             None => {}
@@ -229,6 +255,7 @@ fn prepare(plans: Vec<(usize, SeatPlan)>) -> Result<Vec<Seat>, Vec<(String, Work
                     ready_ms: program.ready_ms.max(1),
                     grace_ms: program.grace_ms,
                 };
+                let adapter = adapter::of(&plan.program.adapter);
                 seats.push(Seat {
                     index,
                     plan,
@@ -236,7 +263,8 @@ fn prepare(plans: Vec<(usize, SeatPlan)>) -> Result<Vec<Seat>, Vec<(String, Work
                     machine: Machine::new(terms),
                     timer: None,
                     link: Arc::new(Link::new(slot)),
-                    adapter: Box::new(Stdio::new()),
+                    adapter,
+                    wake: None,
                     stdout: None,
                     control: None,
                     serial: 0,

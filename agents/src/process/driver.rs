@@ -27,6 +27,8 @@ use crate::event::{AgentEvent, AgentEventBody, Blame, Fault, FaultKind, ProcessS
 const READ_BYTES: usize = 65_536;
 /// Events taken from the poller at a time.
 const BATCH: usize = 256;
+/// Longest timer: a year is as good as any longer time, and does not overflow.
+const LONGEST_MS: u64 = 31_536_000_000;
 
 /// The end of all, once it has been asked for.
 struct Closing {
@@ -45,6 +47,8 @@ pub(super) struct Driver {
     next_serial: u32,
     asking: VecDeque<Asking>,
     timers: BTreeSet<(Instant, usize)>,
+    /// Alarms of adapters.
+    wakes: BTreeSet<(Instant, usize)>,
     inbox: Sender<AgentEvent>,
     /// What did not fit into the inbox. While there is any, nothing is read.
     pending: VecDeque<AgentEvent>,
@@ -68,6 +72,7 @@ impl Driver {
             next_serial: 0,
             asking: VecDeque::new(),
             timers: BTreeSet::new(),
+            wakes: BTreeSet::new(),
             inbox,
             pending: VecDeque::new(),
             closing: None,
@@ -130,7 +135,8 @@ impl Driver {
             .closing
             .as_ref()
             .and_then(|closing| closing.term_at.or(closing.kill_at));
-        [self.timers.first().map(|(at, _)| *at), closing]
+        let first = |set: &BTreeSet<(Instant, usize)>| set.first().map(|(at, _)| *at);
+        [first(&self.timers), first(&self.wakes), closing]
             .into_iter()
             .flatten()
             .min()
@@ -151,6 +157,11 @@ impl Driver {
                     Timer::Backoff => Event::BackoffOver,
                 },
             );
+        }
+        while let Some(&(at, slot)) = self.wakes.first().filter(|(at, _)| *at <= now) {
+            self.wakes.remove(&(at, slot));
+            self.seats[slot].wake = None;
+            self.alarm(slot);
         }
         let Some(closing) = &mut self.closing else {
             return;
@@ -182,12 +193,10 @@ impl Driver {
             self.resume(slot);
         }
         for slot in mail.not_reading {
-            let detail = "it does not read its standard input: an observation was replaced by a newer one before it was \
-                          taken; read a line for each `observe`";
-            self.fault(
-                slot,
-                Fault::new(FaultKind::NotReading, Blame::Agent, detail),
-            );
+            self.not_reading(slot);
+        }
+        for (slot, told) in mail.told {
+            self.tell(slot, told);
         }
         for (slot, reason) in mail.stops {
             self.feed(slot, Event::StopAsked { reason });
@@ -372,8 +381,7 @@ impl Driver {
             self.timers.remove(&(at, slot));
         }
         if let Some((timer, ms)) = timer {
-            // A year is as good as any longer time, and does not overflow.
-            let at = Instant::now() + Duration::from_millis(ms.min(31_536_000_000));
+            let at = Instant::now() + Duration::from_millis(ms.min(LONGEST_MS));
             self.seats[slot].timer = Some((at, timer));
             self.timers.insert((at, slot));
         }
@@ -442,6 +450,24 @@ impl Driver {
         self.shared
             .poller
             .watch_writable(self.nursery.socket(), Token::Nursery, waiting);
+    }
+
+    pub(super) fn not_reading(&mut self, slot: usize) {
+        let detail = "it does not read its standard input: an observation was replaced by a newer one before it was \
+                      taken; read a line for each `observe`";
+        self.fault(
+            slot,
+            Fault::new(FaultKind::NotReading, Blame::Agent, detail),
+        );
+    }
+
+    /// Sets or clears the alarm of a seat's adapter.
+    pub(super) fn set_wake(&mut self, slot: usize, ms: Option<u64>) {
+        let due = ms.map(|ms| Instant::now() + Duration::from_millis(ms.min(LONGEST_MS)));
+        if let Some(before) = std::mem::replace(&mut self.seats[slot].wake, due) {
+            self.wakes.remove(&(before, slot));
+        }
+        self.wakes.extend(due.map(|due| (due, slot)));
     }
 
     pub(super) fn fault(&mut self, slot: usize, fault: Fault) {

@@ -6,12 +6,14 @@ use std::sync::atomic::Ordering;
 
 use nix::errno::Errno;
 
+use super::agents::Told;
 use super::driver::Driver;
 use super::io::Token;
+use super::link::Outgoing;
 use super::state::{Event, State};
-use crate::adapter::{Heard, Stdio};
+use crate::adapter::{Adapter, Output, Stdio};
 use crate::event::{AgentEventBody, Blame, Fault, FaultKind};
-use crate::protocol::{FromAgent, MESSAGES_PER_TICK};
+use crate::protocol::{FromAgent, MESSAGES_PER_TICK, decode_to_agent};
 
 impl Driver {
     /// Reads one piece of an agent's output. False when there is nothing more for now.
@@ -41,17 +43,70 @@ impl Driver {
 
     /// Passes bytes (or their end) through the seat's adapter and on to the host.
     fn hear(&mut self, slot: usize, bytes: Option<&[u8]>) {
+        self.with_adapter(slot, |adapter, out| match bytes {
+            Some(bytes) => adapter.read(bytes, out),
+            None => adapter.end(out),
+        });
+    }
+
+    /// Passes lines of the host to a seat's adapter.
+    pub(super) fn tell(&mut self, slot: usize, told: Told) {
+        for line in told.control.into_iter().chain(told.observation) {
+            match decode_to_agent(&line) {
+                Ok(message) => {
+                    self.with_adapter(slot, |adapter, out| adapter.tell(message, out));
+                }
+                Err(error) => tracing::error!(slot, %error, "a line of the host is no message"),
+            }
+        }
+    }
+
+    /// The alarm of a seat's adapter is due.
+    pub(super) fn alarm(&mut self, slot: usize) {
+        self.with_adapter(slot, |adapter, out| adapter.alarm(out));
+    }
+
+    fn with_adapter(
+        &mut self,
+        slot: usize,
+        use_it: impl FnOnce(&mut dyn Adapter, &mut dyn FnMut(Output)),
+    ) {
         // Out of the seat while it speaks, since what it says changes the seat.
         let mut adapter = std::mem::replace(&mut self.seats[slot].adapter, Box::new(Stdio::new()));
-        match bytes {
-            Some(bytes) => adapter.read(bytes, &mut |heard| self.heard(slot, heard)),
-            None => adapter.end(&mut |heard| self.heard(slot, heard)),
-        }
+        use_it(&mut *adapter, &mut |output| self.take_output(slot, output));
         self.seats[slot].adapter = adapter;
     }
 
-    fn heard(&mut self, slot: usize, heard: Heard) {
+    fn take_output(&mut self, slot: usize, output: Output) {
+        match output {
+            Output::Message(_) | Output::Fault(_) => self.heard(slot, output),
+            Output::Transcript(line) => self.emit(slot, AgentEventBody::Transcript(line)),
+            Output::Cost(cost) => self.emit(slot, AgentEventBody::Cost(cost)),
+            Output::Line(line) => {
+                let message = Outgoing::Control(line.into());
+                if self.seats[slot]
+                    .link
+                    .send(message, &self.shared.poller)
+                    .is_some()
+                {
+                    self.not_reading(slot);
+                }
+            }
+            Output::Alarm(ms) => self.set_wake(slot, ms),
+            Output::GiveUp(fault) => {
+                let reason = fault.detail.clone();
+                self.fault(slot, fault);
+                self.feed(slot, Event::GaveUp { reason });
+            }
+        }
+    }
+
+    fn heard(&mut self, slot: usize, output: Output) {
         let seat = &mut self.seats[slot];
+        if seat.plan.program.adapter.translates() {
+            // Its lines are a model's and its program's: how many there are is not the seat's doing.
+            seat.link.received.store(0, Ordering::Relaxed);
+        }
         let received = seat.link.received.fetch_add(1, Ordering::Relaxed) + 1;
         if received == 1 {
             seat.flooded = false;
@@ -67,9 +122,10 @@ impl Driver {
             }
             return;
         }
-        let message = match heard {
-            Heard::Fault(fault) => return self.fault(slot, fault),
-            Heard::Message(message) => message,
+        let message = match output {
+            Output::Fault(fault) => return self.fault(slot, fault),
+            Output::Message(message) => message,
+            _ => return,
         };
         match (&seat.machine.state, &message) {
             (State::Starting, FromAgent::Ready(_)) => self.feed(slot, Event::SaidReady),

@@ -15,7 +15,7 @@ use super::io::{Ends, Poller, Token, make_ends};
 use super::link::Link;
 use super::state::{Machine, Timer};
 use super::wire::{REQUEST_BYTES, SpawnRequest, Stage, c_path, c_text};
-use crate::adapter::{Adapter, Stdio};
+use crate::adapter::Adapter;
 use crate::event::Blame;
 use crate::plan::SeatPlan;
 use crate::protocol::excerpt;
@@ -31,6 +31,8 @@ pub(super) struct Seat {
     pub(super) timer: Option<(Instant, Timer)>,
     pub(super) link: Arc<Link>,
     pub(super) adapter: Box<dyn Adapter>,
+    /// When the adapter's alarm is due.
+    pub(super) wake: Option<Instant>,
     pub(super) stdout: Option<OwnedFd>,
     pub(super) control: Option<OwnedFd>,
     /// Of the keeper that is or was last asked for.
@@ -63,8 +65,10 @@ impl Seat {
         poller: &Poller,
     ) -> Result<Asking, Refusal> {
         let program = &self.plan.program;
-        let resolved = command::resolve(program, &self.plan.seat, &self.plan.run, &self.at)
-            .map_err(|error| (Blame::Cast, error.to_string()))?;
+        let launch = self.adapter.start(&self.at);
+        let resolved =
+            command::resolve(program, &launch, &self.plan.seat, &self.plan.run, &self.at)
+                .map_err(|error| (Blame::Cast, error.to_string()))?;
         let zero = || {
             (
                 Blame::Cast,
@@ -137,7 +141,6 @@ impl Seat {
             .add_readable(&control, Token::Control(slot))
             .map_err(machine_refused)?;
         self.link.open(stdin_write);
-        self.adapter = Box::new(Stdio::new());
         (self.stdout, self.control) = (Some(stdout_read), Some(control));
         (self.serial, self.paused, self.flooded) = (serial, false, false);
         Ok(Asking {

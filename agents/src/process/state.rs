@@ -66,6 +66,8 @@ pub(super) enum Event {
     TreeGone,
     /// The host told it that the run is over: it may end now.
     RunEnded,
+    /// Its adapter cannot bring it back to reason.
+    GaveUp { reason: String },
     /// The host wants it ended.
     StopAsked { reason: String },
     /// The time of [`Timer::Ready`] is over.
@@ -244,6 +246,17 @@ impl Machine {
                     detail,
                 ))];
                 effects.extend(self.terminate(end));
+                effects.push(Effect::Term);
+                effects
+            }
+            Event::GaveUp { reason } => {
+                let end = End {
+                    reason,
+                    blame: Some(Blame::Agent),
+                    asked: false,
+                    failed: true,
+                };
+                let mut effects = self.terminate(end);
                 effects.push(Effect::Term);
                 effects
             }

@@ -56,6 +56,9 @@ fn events() -> Vec<Event> {
         Event::KeeperLost,
         Event::TreeGone,
         Event::RunEnded,
+        Event::GaveUp {
+            reason: "it does not answer".into(),
+        },
         Event::StopAsked {
             reason: "budget".into(),
         },
@@ -109,6 +112,7 @@ fn every_state_and_event() {
             let what = match &event {
                 Event::MainExited(status) => format!("{status:?}"),
                 Event::SpawnFailed { .. } => "SpawnFailed".into(),
+                Event::GaveUp { .. } => "GaveUp".into(),
                 Event::StopAsked { .. } => "StopAsked".into(),
                 other => format!("{other:?}"),
             };
@@ -136,6 +140,7 @@ fn every_state_and_event() {
         Starting + Signal(11) -> Terminating: fault exited/agent, clear
         Starting + KeeperLost -> Terminating: clear, fault keeper-lost/machine
         Starting + TreeGone -> Waiting: clear, exited(blame machine, restart true), backoff 200 ms
+        Starting + GaveUp -> Terminating: grace 2000 ms, terminating, term
         Starting + StopAsked -> Terminating: grace 2000 ms, terminating, term
         Starting + ReadyTimeout -> Terminating: fault ready-timeout/agent, grace 2000 ms, terminating, term
         Starting + GraceOver -> Terminating: fault eof/agent, grace 2000 ms, terminating, term
@@ -148,6 +153,7 @@ fn every_state_and_event() {
         Ready + Signal(11) -> Terminating: fault exited/agent, clear
         Ready + KeeperLost -> Terminating: clear, fault keeper-lost/machine
         Ready + TreeGone -> Waiting: clear, exited(blame machine, restart true), backoff 200 ms
+        Ready + GaveUp -> Terminating: grace 2000 ms, terminating, term
         Ready + StopAsked -> Terminating: grace 2000 ms, terminating, term
         Ready + GraceOver -> Terminating: fault eof/agent, grace 2000 ms, terminating, term
         Running + SpawnFailed -> Waiting: clear, fault spawn-failed/cast, exited(blame cast, restart true), backoff 200 ms
@@ -158,6 +164,7 @@ fn every_state_and_event() {
         Running + Signal(11) -> Terminating: fault exited/agent, clear
         Running + KeeperLost -> Terminating: clear, fault keeper-lost/machine
         Running + TreeGone -> Waiting: clear, exited(blame machine, restart true), backoff 200 ms
+        Running + GaveUp -> Terminating: grace 2000 ms, terminating, term
         Running + StopAsked -> Terminating: grace 2000 ms, terminating, term
         Running + GraceOver -> Terminating: fault eof/agent, grace 2000 ms, terminating, term
         Terminating + Spawned -> Terminating: term, grace 2000 ms
@@ -240,7 +247,7 @@ proptest! {
     /// Whatever comes in whatever order: a stopped seat is never started again, there are never more processes than
     /// allowed, and a process that is being ended is always either waited for or has a timer that kills it.
     #[test]
-    fn any_sequence(choices in proptest::collection::vec(0usize..16, 0..60), stop_at in 0usize..60) {
+    fn any_sequence(choices in proptest::collection::vec(0usize..17, 0..60), stop_at in 0usize..60) {
         let all = events();
         let mut machine = Machine::new(terms(RestartPolicy::Always, 2));
         let mut spawns = 1;

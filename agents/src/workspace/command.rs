@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::Workspace;
+use crate::adapter::Launch;
 use crate::plan::Program;
 
 /// Folders that every agent has on its `PATH`, after its own `program` folder.
@@ -40,6 +41,7 @@ pub struct NotFound {
 /// [`NotFound`] with all places that were looked in.
 pub fn resolve(
     program: &Program,
+    launch: &Launch,
     seat: &str,
     run: &str,
     at: &Workspace,
@@ -52,8 +54,9 @@ pub fn resolve(
                 false => arg.into(),
             },
         ))
+        .chain(launch.args.iter().cloned())
         .collect();
-    let env = environment(program, seat, run, at, &executable);
+    let env = environment(program, launch, seat, run, at, &executable);
     Ok(Resolved {
         executable,
         args,
@@ -92,10 +95,18 @@ fn find(command: &str, at: &Workspace) -> Result<PathBuf, NotFound> {
         let in_system = !command.contains('/');
         look(at.program.join(command), "the seat's program folder".into())
             .or_else(|| {
-                let folder = beside.filter(|_| in_system)?;
+                let folder = beside.as_deref().filter(|_| in_system)?;
                 look(
                     folder.join(command),
                     "the folder of the formicarium executable".into(),
+                )
+            })
+            .or_else(|| {
+                // target/agents/bin beside target/release.
+                let folder = beside.as_deref().filter(|_| in_system)?.parent()?;
+                look(
+                    folder.join("agents/bin").join(command),
+                    "the folder of installed agents (make agents)".into(),
                 )
             })
             .or_else(|| {
@@ -119,6 +130,7 @@ fn find(command: &str, at: &Workspace) -> Result<PathBuf, NotFound> {
 /// The clean environment: nothing of the host's own comes through but what the cast names.
 fn environment(
     program: &Program,
+    launch: &Launch,
     seat: &str,
     run: &str,
     at: &Workspace,
@@ -150,6 +162,7 @@ fn environment(
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
     .collect();
+    env.extend(launch.env.iter().cloned());
     env.extend(
         program
             .env
@@ -207,7 +220,7 @@ mod tests {
         program.args = vec!["my.sh".into(), "--x".into()];
         program.files = vec![("/somewhere/my.sh".into(), "my.sh".into())];
         program.env = vec![("LANG".into(), "de".into()), ("EXTRA".into(), "1".into())];
-        let resolved = resolve(&program, "alice", "r1", &at).unwrap();
+        let resolved = resolve(&program, &Launch::default(), "alice", "r1", &at).unwrap();
         assert_eq!(
             resolved.args,
             [

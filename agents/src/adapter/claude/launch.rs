@@ -1,0 +1,132 @@
+//! How Claude Code is started and greeted, and what it may do: command line, environment, prompt, permissions.
+//!
+//! No prompt and no secret stands in argv, which every process of the machine can read.
+
+use std::ffi::OsString;
+
+use serde_json::{Value, json};
+
+use super::wire::SERVER;
+use crate::adapter::Launch;
+use crate::plan::ClaudePlan;
+use crate::protocol::Hello;
+use crate::workspace::Workspace;
+
+/// Tools of the program that a seat in full mode has.
+const FULL_TOOLS: &str = "Bash,Read,Write,Edit,Glob,Grep";
+
+/// The command line and environment of a new process.
+pub(super) fn launch(plan: &ClaudePlan, resume: bool, at: &Workspace) -> Launch {
+    let mut args: Vec<OsString> = [
+        "-p",
+        "--input-format",
+        "stream-json",
+        "--output-format",
+        "stream-json",
+        "--verbose",
+        "--strict-mcp-config",
+        "--permission-prompt-tool",
+        "stdio",
+        "--max-turns",
+    ]
+    .map(OsString::from)
+    .to_vec();
+    args.push(plan.max_turns.to_string().into());
+    let mut option = |name: &str, value: &str| args.extend([name.into(), value.into()]);
+    option(
+        if resume { "--resume" } else { "--session-id" },
+        &plan.session,
+    );
+    if let Some(model) = &plan.model {
+        option("--model", model);
+    }
+    if let Some(effort) = &plan.effort {
+        option("--effort", effort);
+    }
+    if let Some(settings) = &plan.settings {
+        option("--settings", &settings.to_string());
+    }
+    option("--allowedTools", &format!("mcp__{SERVER}"));
+    option("--tools", if plan.full { FULL_TOOLS } else { "" });
+    if !plan.full {
+        args.push("--bare".into());
+    }
+    let mut env: Vec<(String, OsString)> = [
+        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
+        ("DISABLE_AUTOUPDATER", "1"),
+        ("DISABLE_TELEMETRY", "1"),
+        ("DISABLE_ERROR_REPORTING", "1"),
+        // A call may be held for as long as a tick takes; the host's own deadlines end that, not the program's.
+        ("MCP_TOOL_TIMEOUT", "86400000"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.into()))
+    .to_vec();
+    env.push(("CLAUDE_CONFIG_DIR".into(), at.home.join(".claude").into()));
+    env.push(("CLAUDE_CODE_TMPDIR".into(), at.tmp.clone().into()));
+    if let Some((url, key)) = &plan.model_door {
+        env.push(("ANTHROPIC_BASE_URL".into(), url.into()));
+        env.push(("ANTHROPIC_API_KEY".into(), key.into()));
+    }
+    Launch { args, env }
+}
+
+/// The first request: the host is the tool server `world`.
+pub(super) fn initialize(plan: &ClaudePlan) -> Value {
+    let mut request = json!({"subtype": "initialize", "sdkMcpServers": [SERVER], "hooks": null});
+    if let Some(system) = &plan.system {
+        let key = if plan.full {
+            "appendSystemPrompt"
+        } else {
+            "systemPrompt"
+        };
+        request[key] = json!(system);
+    }
+    request
+}
+
+/// What stands before the first observation: what does not stand in the system prompt.
+pub(super) fn greeting(hello: &Hello, has_system: bool) -> String {
+    let mut text = String::new();
+    if !has_system {
+        text += &format!(
+            "You are {} in \"{}\".\n{}\n{}\nPlay with the tools of the server {SERVER}.\n\n",
+            hello.seat, hello.scenario.title, hello.role, hello.rules
+        );
+    }
+    if let Some(note) = hello.remembered.as_ref().and_then(Value::as_str) {
+        text += &format!("You were started again. Your note from before: {note}\n\n");
+    }
+    text
+}
+
+/// Whether a tool may be used: the seat's own always, the program's if the plan lists it. Everything else: no.
+pub(super) fn may_use(plan: &ClaudePlan, tool: &str) -> bool {
+    tool.strip_prefix("mcp__")
+        .and_then(|rest| rest.strip_prefix(SERVER))
+        .is_some_and(|rest| rest.starts_with("__"))
+        || plan
+            .allow
+            .iter()
+            .any(|allowed| match allowed.strip_suffix('*') {
+                Some(start) => tool.starts_with(start),
+                None => tool == allowed,
+            })
+}
+
+/// What to do about an error of the model, by its status or words.
+pub(super) fn advice(status: &str) -> &'static str {
+    let has = |word: &str| status.contains(word);
+    if has("401") || has("403") || has("authentication") {
+        "set ANTHROPIC_API_KEY for the host to a valid key"
+    } else if has("404") {
+        "check the model's name in the cast"
+    } else if has("429") {
+        "the account's rate limit is reached: use fewer seats, or slower ticks"
+    } else if has("529") || has("overloaded") {
+        "the provider is overloaded; it passes by itself"
+    } else if has("502") || has("ECONNREFUSED") || has("onnection") {
+        "the model cannot be reached: check the network, or ANTHROPIC_BASE_URL of the host"
+    } else {
+        "see the seat's transcript"
+    }
+}

@@ -1,0 +1,159 @@
+//! What agents of models say, call and spend: told to the recording and the feed, and held against their budgets.
+//!
+//! Tokens and calls are counted at the model door, as they happen; money is what the agent's own program says at the
+//! end of its turns. Must not end anybody: it says who is over, the tick loop acts.
+
+use std::time::Instant;
+
+use formicarium_agents::gateway::{ModelCall, Outcome};
+use formicarium_agents::{Cost, Transcript, TranscriptKind};
+use serde_json::json;
+
+use super::board::Listeners;
+use super::budget::{Budget, Spent, Standing};
+use crate::feed::wire::{CostTotals, Event};
+use crate::recorder::{CostRow, TranscriptRow};
+
+/// One seat's account.
+#[derive(Debug, Default)]
+struct Account {
+    budget: Budget,
+    spent: Spent,
+    first: Option<Instant>,
+    warned: bool,
+    over: Option<String>,
+}
+
+/// The accounts of all seats.
+#[derive(Debug)]
+pub struct Ledger {
+    accounts: Vec<Account>,
+}
+
+impl Ledger {
+    /// An account for each budget.
+    pub fn new(budgets: Vec<Budget>) -> Ledger {
+        let accounts = budgets
+            .into_iter()
+            .map(|budget| Account {
+                budget,
+                ..Account::default()
+            })
+            .collect();
+        Ledger { accounts }
+    }
+
+    /// A request has gone through the model door.
+    pub fn call(&mut self, call: &ModelCall, to: Listeners<'_>) {
+        let account = &mut self.accounts[call.seat];
+        let tokens = call.input_tokens
+            + call.output_tokens
+            + call.cache_read_tokens
+            + call.cache_write_tokens;
+        account.spent.tokens += tokens;
+        account.spent.calls += 1;
+        let first = account.first.get_or_insert_with(Instant::now);
+        account.spent.time = first.elapsed();
+        to.recorder.cost(CostRow {
+            tick: to.tick,
+            seat: call.seat as u32,
+            source: "call",
+            model: call.model.clone(),
+            outcome: outcome_word(&call.outcome),
+            status: Some(call.status),
+            input_tokens: call.input_tokens,
+            output_tokens: call.output_tokens,
+            cache_read_tokens: call.cache_read_tokens,
+            cache_write_tokens: call.cache_write_tokens,
+            usd: None,
+            ms: Some(call.duration_ms),
+        });
+        self.check(call.seat, to);
+    }
+
+    /// A turn is over, and this is what the agent's program says of it.
+    pub fn turn(&mut self, seat: usize, cost: &Cost, to: Listeners<'_>) {
+        self.accounts[seat].spent.usd += cost.usd;
+        to.recorder.cost(CostRow {
+            tick: to.tick,
+            seat: seat as u32,
+            source: "turn",
+            model: cost.model.clone(),
+            outcome: "complete",
+            status: None,
+            input_tokens: cost.input_tokens,
+            output_tokens: cost.output_tokens,
+            cache_read_tokens: cost.cache_read_tokens,
+            cache_write_tokens: cost.cache_write_tokens,
+            usd: Some(cost.usd),
+            ms: None,
+        });
+        self.check(seat, to);
+    }
+
+    /// A line of a seat's conversation.
+    pub fn transcript(&self, seat: usize, line: Transcript, to: Listeners<'_>) {
+        let kind = line.kind.as_str();
+        // Words and thoughts come with the act that they led to.
+        if matches!(line.kind, TranscriptKind::ToolCall)
+            && let Some(feed) = to.feed
+        {
+            let data = json!({"kind": kind});
+            let seat = Some(seat as u32);
+            feed.event(Event::of_agent(
+                to.tick,
+                "agent.tool",
+                seat,
+                line.text.clone(),
+                data,
+            ));
+        }
+        to.recorder.transcript(TranscriptRow {
+            tick: to.tick,
+            seat: seat as u32,
+            kind,
+            text: line.text,
+            line: line.line,
+        });
+    }
+
+    /// Why a seat is to be retired once its turn is over; none while it may go on.
+    pub fn over(&self, seat: usize) -> Option<&str> {
+        self.accounts[seat].over.as_deref()
+    }
+
+    fn check(&mut self, seat: usize, to: Listeners<'_>) {
+        let account = &mut self.accounts[seat];
+        if let Some(feed) = to.feed {
+            let totals = CostTotals {
+                tokens: account.spent.tokens,
+                calls: account.spent.calls,
+                usd: account.spent.usd,
+            };
+            feed.cost(seat as u32, totals);
+        }
+        let words = match account.budget.standing(&account.spent) {
+            Standing::Fine => return,
+            Standing::Low(words) if !account.warned => words,
+            Standing::Over(words) if account.over.is_none() => {
+                account.over = Some(words.clone());
+                words
+            }
+            Standing::Low(_) | Standing::Over(_) => return,
+        };
+        account.warned = true;
+        tracing::warn!(seat, tick = to.tick, "{words}");
+        let data = json!({"tokens": account.spent.tokens, "calls": account.spent.calls, "usd": account.spent.usd});
+        to.note(seat, "budget", "agent.budget", &words, data);
+    }
+}
+
+fn outcome_word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Complete => "complete",
+        Outcome::ClientLeft => "client-left",
+        Outcome::UpstreamFailed(_) => "upstream-failed",
+        Outcome::Refused => "refused",
+        Outcome::Stopped => "stopped",
+    }
+}
