@@ -1,7 +1,7 @@
 """Rules by which the stand-in fails: which request a fault meets, and what faults there are.
 
-A rule is `{"match": {"token": .., "session": .., "nth": [3, 4]}, "do": {..}}`; each part of `match` may be left out, and
-the first rule that matches counts. A rule that is not understood is refused when the server starts, so that a test
+A rule is `{"match": {"token": .., "session": .., "nth": [3, 4]}, "do": {..}}`; each part of `match` may be left out,
+and the first rule that matches counts. A rule that is not understood is refused when the server starts, so that a test
 never passes because its fault was misspelled.
 """
 

@@ -2,7 +2,7 @@
 
 It reads the newest observation in the conversation (the words that the host makes for a model, whether they came as a
 user's text or as a tool's result) and picks one tool: a move towards the nearest apple where there are apples, a walk
-about where there are none, the first other tool where nothing can move. Each tenth answer of a conversation also holds a
+about where there are none, the first other tool where nothing can move. Each tenth answer of a conversation also has a
 thought and, where a tool for it is offered, a word to the others. It is a function of the request alone: no clock, no
 chance, no memory. It must know nothing of HTTP, and of scenarios only the words that observations are made of.
 """
@@ -146,9 +146,8 @@ def _value(schema: Json) -> Any:
     if schema.get("enum"):
         return schema["enum"][0]
     least = schema.get("minimum", 0)
-    return {"string": "hm", "integer": least, "number": least, "boolean": False, "array": []}.get(
-        schema.get("type"), {}
-    )
+    values: Json = {"string": "hm", "integer": least, "number": least, "boolean": False, "array": []}
+    return values.get(str(schema.get("type")), {})
 
 
 def _call(name: str, arguments: Json) -> Json:

@@ -49,7 +49,7 @@ class Errors:
             if given <= step.get("times", 1):
                 return {key: step[key] for key in ("status", "retry_after") if key in step}, None
             step = step.get("then", {"text": "after errors"})
-        fault = {key: step[key] for key in ("hang", "stall") if key in step}
+        fault: Json = {key: step[key] for key in ("hang", "stall") if key in step}
         if fault and not set(step) & {"text", "tool", "tools"}:
             step = step.get("then", {"text": f"after {next(iter(fault))}"})
         return fault, _blocks(step)

@@ -1,8 +1,8 @@
 """A stand-in for the Anthropic Messages API, for tests: `python3 standin.py --port 0 [--play] [--faults F] [--log F]`.
 
 Its first line on standard output is `listening on http://127.0.0.1:PORT`. It serves loopback only, needs nothing but
-Python 3.11, keeps nothing on disk but its log, and ends at once on SIGTERM. README.md beside it describes the modes, the
-rules of faults, the fields of the log and how usage is counted. This file is the server; what it answers is decided in
+Python 3.11, keeps nothing on disk but its log, and ends at once on SIGTERM. README.md beside it describes the modes,
+the rules of faults, the fields of the log and how usage is counted. This file is the server; what it answers is decided in
 `script.py` (a script within the user's text) and `play.py` (a player of observations), how it fails in `faults.py`.
 """
 
@@ -76,7 +76,7 @@ class Handler(BaseHTTPRequestHandler):
     server: Standin
     protocol_version = "HTTP/1.1"
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the name is the base class's)
+    def log_message(self, format: str, *args: Any) -> None:
         """The log of requests is our own."""
 
     def do_HEAD(self) -> None:

@@ -79,7 +79,8 @@ class Server:
         messages = text if isinstance(text, list) else [{"role": "user", "content": text}]
         status, body, _ = self.send({"model": "m", "messages": messages, "tools": tools or [], **more}, token)
         assert status == 200, (status, body)
-        return json.loads(body)
+        answer: Json = json.loads(body)
+        return answer
 
     def log(self) -> list[Json]:
         return [json.loads(line) for line in self.log_file.read_text().splitlines()]
@@ -201,7 +202,7 @@ class Play(unittest.TestCase):
 
     def test_worlds_without_move(self) -> None:
         choice = {"properties": {"choice": {"type": "string", "enum": ["cooperate", "defect"]}}, "required": ["choice"]}
-        tools = [{"name": "wait"}, {"name": "x_play", "input_schema": choice}]
+        tools: list[Json] = [{"name": "wait"}, {"name": "x_play", "input_schema": choice}]
         self.assertEqual(self.played("Tick 0 of 9. You are b. Score 0.\n", tools), ("x_play", {"choice": "cooperate"}))
         self.assertEqual(self.played("Tick 0 of 9. You are b. Score 0.\n", tools[:1]), ("wait", {}))
 
@@ -270,7 +271,9 @@ class FaultRules(unittest.TestCase):
         with Server("--play", faults=rules) as server:
             for token in ("h", "s"):
                 found: list[Any] = []
-                thread = threading.Thread(target=lambda: found.append(server.send(body(SEEN), token)))
+                thread = threading.Thread(
+                    target=lambda to, out: out.append(server.send(body(SEEN), to)), args=(token, found)
+                )
                 began = time.monotonic()
                 thread.start()
                 server.send(body(SEEN), "free")

@@ -1,8 +1,8 @@
 """How the stand-in counts tokens: simply, and so that a test can do the sum.
 
 A request is `bytes // 4` tokens, at least 1. Of these, `cache_read_input_tokens` are those of what repeats the previous
-request of the same token (credential): its leading messages that are equal to the ones then, markers of caching left out
-of account, and the system prompt and tools if they are equal too; as compact JSON, `bytes // 4`. Of the rest one is
+request of the same token (credential): its leading messages that are equal to the ones then, markers of caching left
+out of account, and the system prompt and tools if they are equal too; as compact JSON, `bytes // 4`. Of the rest one is
 `input_tokens` and the others `cache_creation_input_tokens` if the request marks anything for caching; else all are
 `input_tokens`. The three add up to the request. An answer costs one token for each 4 bytes of its blocks, at least 1.
 """
