@@ -2,8 +2,8 @@
 
 Its first line on standard output is `listening on http://127.0.0.1:PORT`. It serves loopback only, needs nothing but
 Python 3.11, keeps nothing on disk but its log, and ends at once on SIGTERM. README.md beside it describes the modes,
-the rules of faults, the fields of the log and how usage is counted. This file is the server; what it answers is decided in
-`script.py` (a script within the user's text) and `play.py` (a player of observations), how it fails in `faults.py`.
+the rules of faults, the fields of the log and how usage is counted. This file is the server; what it answers is decided
+in `script.py` (a script within the user's text) and `play.py` (a player of observations), how it fails in `faults.py`.
 """
 
 from __future__ import annotations
