@@ -1,7 +1,9 @@
 //! The command line: one file a subcommand, and what they share about exits and diagnostics.
 
 mod check;
+mod cost;
 mod diagnose;
+mod doctor;
 mod replay;
 mod run;
 mod runs;
@@ -53,6 +55,10 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// List the recordings under a folder.
     Runs(runs::RunsArgs),
+    /// Show what the seats of a run have used: tokens, calls, money.
+    Cost(cost::CostArgs),
+    /// Show which agent programs this machine has and how many seats of each it can hold.
+    Doctor(doctor::DoctorArgs),
 }
 
 /// Everything the binary does.
@@ -65,6 +71,8 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Runs(args) => runs::run(&args),
+        Command::Cost(args) => cost::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
     };
     ExitCode::from(exit as u8)
 }
