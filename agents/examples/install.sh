@@ -24,8 +24,14 @@ fail() {
 
 command -v npm >/dev/null || fail "npm is needed (Node 20 or newer)"
 node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' || fail "Node 20 or newer is needed"
-python=${PYTHON:-python3}
-"$python" -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' || fail "Python 3.11 or newer with venv is needed"
+# The system's Python comes first: agents may run as other users, who cannot reach one in somebody's home.
+python=
+for each in ${PYTHON:-/usr/bin/python3 python3}; do
+  if [ -z "$python" ] && "$each" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    python=$each
+  fi
+done
+[ -n "$python" ] || fail "Python 3.11 or newer with venv is needed (or name one in PYTHON)"
 
 # What was installed: a digest of the pins, this script, and the programs that run it.
 wanted=$(cat "$here/package.json" "$here/package-lock.json" "$here/claude-agent-sdk-python/requirements.txt" \
