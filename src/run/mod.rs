@@ -78,6 +78,8 @@ pub struct Plan {
     pub command: String,
     /// When ticks are closed.
     pub timing: Timing,
+    /// The scenario's prompts.
+    pub prompts: Prompts,
     /// Where agents' requests to a model go.
     pub model: Upstream,
     /// `process` or `power`.
@@ -269,7 +271,6 @@ pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
         let what = what.to_owned();
         move |source| RunError::Io { what, source }
     };
-    let prompts = Prompts::new(&plan.bundle)?;
     let world = plan.world;
     let names: Vec<String> = world.seats().iter().map(|seat| seat.name.clone()).collect();
     let catalogue = Arc::new(Catalogue::new(world.catalogue().to_vec(), &names));
@@ -376,7 +377,7 @@ pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
             seated: plan.seated,
             timing: plan.timing,
             model: plan.model,
-            prompts,
+            prompts: plan.prompts,
         },
         board: Board::new(&names),
         catalogue,

@@ -443,3 +443,6 @@ impl Adapter for Claude {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
