@@ -130,6 +130,8 @@ class Handler(BaseHTTPRequestHandler):
                 blocks = play.answer(body) if self.server.plays else [{"type": "text", "text": "ok (no script)"}]
         elif "large" in fault:
             blocks = [{"type": "text", "text": "x" * int(fault["large"])}]
+        elif "answer" in fault:
+            blocks = script.blocks(fault["answer"])
         else:
             blocks = play.answer(body) if self.server.plays else [{"type": "text", "text": "ok (no script)"}]
         if "status" in fault:
