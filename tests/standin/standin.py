@@ -164,7 +164,7 @@ class Handler(BaseHTTPRequestHandler):
             "content": content,
             "stop_reason": "tool_use" if calls else "end_turn",
             "stop_sequence": None,
-            "usage": self.server.usage.count(token, raw, body, content),
+            "usage": self.server.usage.count(self._session() or token, raw, body, content),
         }
 
     def _send_message(self, message: Json, stream: bool, fault: Json) -> None:
