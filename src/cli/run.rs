@@ -218,7 +218,7 @@ fn plan(args: &RunArgs, current: &Path) -> Result<Plan, SetUpError> {
         })?;
     let processes = seated
         .iter()
-        .filter(|seated| matches!(seated.agent, Agent::Process(_)))
+        .filter(|seated| matches!(seated.agent, Agent::Process(_) | Agent::Mcp { .. }))
         .count();
     raise_descriptor_limit(processes, DESCRIPTORS)?;
     let cast_name = match overrides.is_empty() {
