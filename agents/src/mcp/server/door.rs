@@ -116,7 +116,7 @@ impl Door {
             request.extensions_mut().insert(guard.made.clone());
         }
         let ends = request.method() == Method::DELETE;
-        let response = seat.service().handle(request).await;
+        let mut response = seat.service().handle(request).await;
         if let Some(number) = guard.made.0.get().copied()
             && let Some(id) = response.headers().get(SESSION)
             && let Ok(id) = id.to_str()
@@ -129,6 +129,8 @@ impl Door {
             && let Some(number) = number
         {
             seat.desk().ended(number);
+            // It is done, not only accepted; some clients look.
+            *response.status_mut() = StatusCode::NO_CONTENT;
         }
         response.map(|inner| Watched {
             inner,

@@ -41,8 +41,8 @@ use crate::process::Outgoing;
 
 /// Where clients connect.
 const PATH: &str = "/mcp";
-/// An open stream carries a comment so often, for clients and ways that end silent ones.
-const KEEP_ALIVE: Duration = Duration::from_secs(10);
+/// An open stream carries a comment so often: libraries give up on a silent one after 5 s by default.
+const KEEP_ALIVE: Duration = Duration::from_secs(3);
 /// Largest request in bytes.
 const REQUEST_BYTES: usize = 1 << 20;
 /// Web pages that may ask: those of this machine.

@@ -89,8 +89,8 @@ fn duration(ms: u64) -> String {
 
 /// The present observation, or that there is none.
 pub(super) fn observation(now: Option<&Observe>) -> String {
-    match now {
-        None => "The world has not begun yet.".to_owned(),
-        Some(now) => format!("Tick {}.\n{}", now.tick, now.text),
-    }
+    now.map_or_else(
+        || "The world has not begun yet.".to_owned(),
+        |now| now.text.clone(),
+    )
 }
