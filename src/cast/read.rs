@@ -6,11 +6,12 @@ use formicarium_engine::scenario::reader::{Item, Reader, Table};
 
 use std::time::Duration;
 
-use super::{AgentKind, Cast, ProcessRule, Rule};
+use super::{AgentKind, Cast, MCP_READY_MS, ProcessRule, Rule};
 
-const AGENTS: [&str; 5] = [
+const AGENTS: [&str; 6] = [
     "process",
     "claude",
+    "mcp",
     "builtin:noop",
     "builtin:random",
     "builtin:script",
@@ -66,6 +67,12 @@ fn rule(table: &Table<'_>) -> Option<Rule> {
             AgentKind::Script(table.need("script", "a file of acts, one a line")?.text()?)
         }
         "claude" => super::claude::rule(table)?,
+        "mcp" => AgentKind::Mcp {
+            ready_ms: table
+                .get("ready")
+                .and_then(|item| milliseconds(&item, 1..=3_600_000))
+                .unwrap_or(MCP_READY_MS),
+        },
         _ => AgentKind::Process(process(table, &ProcessRule::default())?),
     };
     Some(Rule {

@@ -3,9 +3,11 @@
 //! * [`tools`]: names, descriptions, schemas; a call read back
 //! * [`play`]: a seat that is played by tool calls: when an answer is held, what it says
 //! * [`rpc`]: the messages of the Model Context Protocol, as JSON-RPC, that a server of tools needs
+//! * [`server`]: seats over streamable HTTP, for any MCP client
 //!
-//! Must not know how messages travel.
+//! All but `server` must not know how messages travel.
 
 pub mod play;
 pub mod rpc;
+pub mod server;
 pub mod tools;
