@@ -6,6 +6,7 @@ PAGE := viewer/dist/index.html
 PAGE_SOURCES := $(shell find viewer/src viewer/public -type f 2>/dev/null) viewer/index.html viewer/package-lock.json viewer/vite.config.ts
 
 AGENTS := $(or $(CARGO_TARGET_DIR),target)/agents
+MCP := $(or $(CARGO_TARGET_DIR),target)/mcp
 
 .PHONY: run build agents viewer test test-agents test-tools test-viewer test-rust test-page bench storm lint fmt bless clean
 
@@ -36,6 +37,7 @@ test: test-tools build test-viewer test-rust test-agents test-page
 ## tests say that they were not run, and the others are.
 test-tools:
 	@sh tests/tools.sh
+	@sh tests/mcp/install.sh $(MCP) || echo "NOT TESTED: seats for MCP clients, whose client could not be installed (see above)" >&2
 	@sh agents/examples/install.sh $(AGENTS) || echo "NOT TESTED: the real coding agents could not be installed (see above)" >&2
 
 test-viewer: $(PAGE)
@@ -46,8 +48,10 @@ test-rust: build
 	python3 agents/examples/test_examples.py
 	FORMICARIUM_BIN=$(abspath $(BIN)) python3 scenarios/commons/claims.py --seeds 20
 
-## The stand-in of the model's API, and what plays against it.
+## The stand-in of the model's API, what plays against it, and MCP clients with the protocol's own suite.
 test-agents: build
+	@test ! -f $(MCP)/installed || FORMICARIUM_BIN=$(abspath $(BIN)) $(MCP)/venv/bin/python tests/mcp/test_mcp.py
+	@test ! -f $(MCP)/installed || FORMICARIUM_BIN=$(abspath $(BIN)) $(MCP)/venv/bin/python tests/mcp/conformance.py $(MCP)
 	python3 tests/standin/test_standin.py
 	FORMICARIUM_BIN=$(abspath $(BIN)) FORMICARIUM_AGENTS=$(abspath $(AGENTS)) python3 tests/sdk/test_sdk.py
 
