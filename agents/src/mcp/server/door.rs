@@ -101,9 +101,13 @@ impl Door {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
             return response;
         };
+        // Nobody further in needs it, and nothing that is logged there shall hold it.
+        request.headers_mut().remove(AUTHORIZATION);
         let named = request.headers().get(SESSION);
         let named = named.and_then(|id| id.to_str().ok()).map(str::to_owned);
-        let number = named.as_deref().and_then(|id| seat.desk().find(id));
+        let number = named
+            .as_deref()
+            .and_then(|id| seat.desk().sessions().find(id));
         let mut guard = Guard {
             posts: (request.method() == Method::POST).then(|| self.posts.clone()),
             seat: Arc::clone(&seat),
@@ -121,7 +125,7 @@ impl Door {
             && let Some(id) = response.headers().get(SESSION)
             && let Ok(id) = id.to_str()
         {
-            seat.desk().name(number, id);
+            seat.desk().sessions().name(number, id);
             guard.enter(number);
         }
         if ends
@@ -187,7 +191,7 @@ impl Guard {
     }
 
     fn enter(&mut self, number: u64) {
-        self.seat.desk().opened(number);
+        self.seat.desk().sessions().opened(number);
         self.number = Some(number);
     }
 }
@@ -204,7 +208,7 @@ impl Drop for Guard {
             self.enter(number);
         }
         let Some(number) = self.number else { return };
-        let doubt = self.seat.desk().closed(number, !self.whole);
+        let doubt = self.seat.desk().sessions().closed(number, !self.whole);
         if let Some(doubt) = doubt
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {

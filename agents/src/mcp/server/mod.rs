@@ -6,11 +6,13 @@
 //! * `door`: HTTP: tokens, connections, who is gone
 //! * `client`: one session: MCP's requests
 //! * `desk`: one seat: who plays, which calls are held, what the host is told
+//! * `sessions`: its clients' sessions, and whether they are still there
 //! * `words`: what clients are told
 
 mod client;
 mod desk;
 mod door;
+mod sessions;
 mod words;
 
 #[cfg(test)]
