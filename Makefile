@@ -5,7 +5,7 @@ BIN := $(or $(CARGO_TARGET_DIR),target)/release/formicarium
 PAGE := viewer/dist/index.html
 PAGE_SOURCES := $(shell find viewer/src viewer/public -type f 2>/dev/null) viewer/index.html viewer/package-lock.json viewer/vite.config.ts
 
-.PHONY: run build viewer test test-tools test-viewer test-rust test-page bench storm lint fmt bless clean
+.PHONY: run build viewer test test-tools test-viewer test-rust test-page test-mcp bench storm lint fmt bless clean
 
 ## Build everything and watch eight harvesters share a field of apples. Others than these: make run CAST=greedy
 run: build
@@ -40,6 +40,12 @@ test-rust: build
 
 test-page: build
 	cd viewer && FORMICARIUM_BIN=$(abspath $(BIN)) npm run test:e2e
+
+## A stock MCP client at a seat, and the protocol's conformance suite; fetches both the first time.
+test-mcp: build
+	sh tests/mcp/install.sh target/mcp
+	FORMICARIUM_BIN=$(abspath $(BIN)) target/mcp/venv/bin/python tests/mcp/test_mcp.py
+	FORMICARIUM_BIN=$(abspath $(BIN)) target/mcp/venv/bin/python tests/mcp/conformance.py target/mcp
 
 ## Figures of BENCHMARKS.md; ratios against limits measured in the same run.
 bench: build
