@@ -29,7 +29,7 @@ const CONNECTIONS: usize = 256;
 /// How long a request's head may take.
 const HEAD: Duration = Duration::from_secs(30);
 /// A client whose connections were all cut is gone after so long.
-const GRACE: Duration = Duration::from_secs(5);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// How long no connection is accepted after the system refused one.
 const PAUSE: Duration = Duration::from_millis(100);
 const SESSION: &str = "mcp-session-id";
@@ -39,6 +39,8 @@ pub(super) struct Door {
     pub(super) seats: Vec<Arc<Seat>>,
     /// Posted requests under way.
     pub(super) posts: watch::Sender<usize>,
+    /// [`GRACE`], or less in tests.
+    pub(super) grace: Duration,
 }
 
 /// Takes connections until it is told to end or dropped; its connections end with it.
@@ -111,6 +113,7 @@ impl Door {
         let mut guard = Guard {
             posts: (request.method() == Method::POST).then(|| self.posts.clone()),
             seat: Arc::clone(&seat),
+            grace: self.grace,
             number: None,
             made: Made::default(),
             whole: false,
@@ -173,6 +176,7 @@ fn refuse(status: StatusCode, words: String) -> Response<Watched> {
 /// A request under way. Dropped, it is over.
 struct Guard {
     seat: Arc<Seat>,
+    grace: Duration,
     number: Option<u64>,
     posts: Option<watch::Sender<usize>>,
     /// The session that this request made, if it did.
@@ -212,9 +216,9 @@ impl Drop for Guard {
         if let Some(doubt) = doubt
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            let seat = Arc::clone(&self.seat);
+            let (seat, grace) = (Arc::clone(&self.seat), self.grace);
             runtime.spawn(async move {
-                tokio::time::sleep(GRACE).await;
+                tokio::time::sleep(grace).await;
                 seat.desk().resolve(doubt);
             });
         }
