@@ -114,7 +114,7 @@ const DESCRIPTORS: u64 = 512;
 const FAREWELL: Duration = Duration::from_millis(300);
 
 /// What is logged unless the environment says otherwise; the MCP library tells every message.
-const LOGGED: &str = "info,rmcp=warn";
+const LOGGED: &str = "info,rmcp=error";
 
 pub(super) fn run(args: RunArgs, logs: LogFormat) -> Exit {
     // Before any thread, and while the process is small: keepers share its pages.

@@ -579,6 +579,22 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_in_the_place_of_an_absent_one_is_waited_for_from_the_next_tick() {
+        let mut door = door(1);
+        for _ in 1..=3 {
+            door.close();
+            door.open_next();
+        }
+        assert_eq!(door.standing(0), Standing::Absent);
+        door.arrive(0, true);
+        assert_eq!((door.present(), door.open()), (1, 0));
+        let (input, _) = door.close();
+        assert_eq!(input.seats[0].body, InputBody::Back);
+        door.open_next();
+        assert_eq!(door.open(), 1);
+    }
+
+    #[test]
     fn who_leaves_is_not_waited_for_and_who_returns_is_from_the_next_tick() {
         let mut door = door(2);
         door.leave(1, "exit status 7".into());

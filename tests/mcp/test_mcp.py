@@ -96,6 +96,22 @@ class Seat(unittest.TestCase):
         self.assertEqual(summary["end"], "interrupted")
         host.replay()
 
+    def test_a_held_call_outlives_limits_on_silence(self) -> None:
+        # A tick of 8 s, and an HTTP library that gives up on a silent answer after 5 s.
+        host = self.host("--ticks", "0", "--mode", "realtime", "--hz", "0.125")
+
+        async def session() -> None:
+            async with connect(host.url, host.headers) as client:
+                words, refused = await call(client, "wait")
+                self.assertFalse(refused, words)
+                before = tick(words)
+                words, refused = await call(client, "move", dir="east")
+                self.assertFalse(refused, words)
+                self.assertEqual(tick(words), before + 1)
+
+        asyncio.run(session())
+        host.finish(interrupt=True)
+
     def test_a_second_client_takes_over(self) -> None:
         host = self.host("--ticks", "0", "--mode", "realtime", "--hz", "20")
 

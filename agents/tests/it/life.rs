@@ -330,7 +330,8 @@ pub fn clean_world(start: Start) {
         let script = start.folder.join("look.sh");
         std::fs::write(
             &script,
-            "{ env | cut -d= -f1 | sort | tr '\\n' ' '; echo; pwd; ls /proc/$$/fd | tr '\\n' ' '; echo\n\
+            "ls /proc/$$/fd > fds\n\
+             { env | cut -d= -f1 | sort | tr '\\n' ' '; echo; pwd; echo $(cat fds)\n\
              grep -E '^(SigBlk|SigIgn|NoNewPrivs)' /proc/$$/status | tr '\\t' ' '; umask; } > seen 2>&1\n\
              [ \"$(cut -d' ' -f6 /proc/$$/stat)\" = $$ ] && echo own session >> seen\n\
              read hello; echo '{\"type\":\"ready\"}'; read end\n",
@@ -344,11 +345,12 @@ pub fn clean_world(start: Start) {
         let folder = stage.folder.clone();
         let seen = std::fs::read_to_string(folder.join("agents/looker/workspace/seen")).unwrap();
         let seen = seen.replace(folder.to_str().unwrap(), "RUN");
-        // Descriptor 10 is the script itself, opened by the shell.
+        // Descriptor 10 is the script itself, opened by the shell. The list is written without a pipe: the shell would hold
+        // its ends for a moment.
         expect_test::expect![[r#"
             FORMICARIUM_PROGRAM FORMICARIUM_RUN FORMICARIUM_SEAT HOME LANG PATH PWD PYTHONDONTWRITEBYTECODE PYTHONUNBUFFERED TMPDIR 
             RUN/agents/looker/workspace
-            0 1 10 11 12 2 
+            0 1 10 2
             SigBlk: 0000000000000000
             SigIgn: 0000000000000000
             NoNewPrivs: 1

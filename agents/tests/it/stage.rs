@@ -151,6 +151,8 @@ impl Stage {
             AgentEventBody::Message(_) => seen.other += 1,
             AgentEventBody::Fault(fault) => seen.faults.push(fault),
             AgentEventBody::Status(status) => seen.statuses.push(status),
+            // Only adapters that translate tell these.
+            AgentEventBody::Transcript(_) | AgentEventBody::Cost(_) => {}
         }
     }
 

@@ -1,8 +1,7 @@
 //! One seat as its clients see it: who plays, which calls are held, what the host is told.
 //!
 //! A pure machine behind a lock: messages of the host, calls and comings and goings of clients go in; events for the
-//! host and answers for the calls come out. Must not know HTTP, MCP's messages, or what time it is: whether a client is
-//! gone for good is asked later, by whoever has a clock ([`Doubt`]).
+//! host and answers for the calls come out. Must not know HTTP, MCP's messages, or what time it is.
 
 use std::sync::Arc;
 
@@ -10,6 +9,7 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc::{Sender, UnboundedSender};
 use tokio::sync::oneshot;
 
+use super::sessions::{Doubt, Sessions};
 use super::words;
 use crate::event::{AgentEvent, AgentEventBody, Blame, ProcessStatus};
 use crate::mcp::play::{Answer, Play};
@@ -64,26 +64,6 @@ pub(super) struct Entry {
     pub(super) close: Vec<Arc<str>>,
 }
 
-/// A client that may be gone: all its connections were cut. Ask again in a while.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Doubt {
-    session: u64,
-    visits: u64,
-}
-
-#[derive(Debug)]
-struct Session {
-    number: u64,
-    /// Its name on the wire, once it has one.
-    id: Option<Arc<str>>,
-    client: String,
-    /// Requests under way.
-    open: usize,
-    /// Requests so far: a doubt is over when there was another.
-    visits: u64,
-    notices: Sender<String>,
-}
-
 #[derive(Debug)]
 struct Held {
     number: u64,
@@ -101,7 +81,7 @@ pub(super) struct Desk {
     /// The newest observation, whether anybody is there to see it or not.
     newest: Option<Arc<[u8]>>,
     over: Option<String>,
-    sessions: Vec<Session>,
+    sessions: Sessions,
     /// The session that plays; none: the seat is away.
     active: Option<u64>,
     /// The active session has been greeted, and the host told that it is ready.
@@ -116,7 +96,8 @@ pub(super) struct Desk {
     /// Since the last observation.
     messages: u32,
     attempt: u32,
-    numbers: u64,
+    /// Of the call that was held last.
+    last: u64,
 }
 
 impl Desk {
@@ -130,7 +111,7 @@ impl Desk {
             play: Play::default(),
             newest: None,
             over: None,
-            sessions: Vec::new(),
+            sessions: Sessions::default(),
             active: None,
             greeted: false,
             joining: false,
@@ -140,7 +121,7 @@ impl Desk {
             held: Vec::new(),
             messages: 0,
             attempt: 0,
-            numbers: 0,
+            last: 0,
         }
     }
 
@@ -148,17 +129,6 @@ impl Desk {
         let seat = self.index;
         // Nobody listens any more when the run is over.
         let _ = self.events.send(AgentEvent { seat, body });
-    }
-
-    fn number(&mut self) -> u64 {
-        self.numbers += 1;
-        self.numbers
-    }
-
-    fn session(&mut self, number: u64) -> Option<&mut Session> {
-        self.sessions
-            .iter_mut()
-            .find(|session| session.number == number)
     }
 
     /// Lets a client in; it plays from now on, and whoever played before does not. `notices` takes words for it.
@@ -176,36 +146,21 @@ impl Desk {
         let client = excerpt(client.trim(), NAME).into_owned();
         let before = self.active;
         // The one before stays, to be told why it no longer plays; older ones go.
-        let (stay, go): (Vec<_>, Vec<_>) = std::mem::take(&mut self.sessions)
-            .into_iter()
-            .partition(|session| Some(session.number) == before);
-        self.sessions = stay;
+        let close = self.sessions.keep(before);
         if let Some(before) = before {
             let why = words::taken_over(&client);
             self.refuse_held(&why);
-            if let Some(session) = self.session(before) {
-                let news = format!(
-                    "another client, {client}, has taken the seat over from {}",
-                    session.client
-                );
-                // A client that does not listen is told when it calls.
-                let _ = session.notices.try_send(why);
-                self.news = Some(news);
-            }
+            self.sessions.notify(Some(before), &why);
+            self.news = Some(format!(
+                "another client, {client}, has taken the seat over from {}",
+                self.sessions.client(before).unwrap_or_default()
+            ));
         }
-        let number = self.number();
-        self.sessions.push(Session {
-            number,
-            id: None,
-            client,
-            open: 0,
-            visits: 0,
-            notices,
-        });
+        let session = self.sessions.add(client, notices);
         Ok(Entry {
-            session: number,
-            greeted: self.begin(number),
-            close: go.into_iter().filter_map(|session| session.id).collect(),
+            session,
+            greeted: self.begin(session),
+            close,
         })
     }
 
@@ -224,52 +179,21 @@ impl Desk {
         receiver
     }
 
-    /// The wire's name of a session.
-    pub(super) fn name(&mut self, number: u64, id: &str) {
-        if let Some(session) = self.session(number) {
-            session.id = Some(id.into());
-        }
-    }
-
-    /// The number of the session with that name.
-    pub(super) fn find(&self, id: &str) -> Option<u64> {
-        self.sessions
-            .iter()
-            .find(|session| session.id.as_deref() == Some(id))
-            .map(|session| session.number)
-    }
-
-    /// A request of a session begins.
-    pub(super) fn opened(&mut self, number: u64) {
-        if let Some(session) = self.session(number) {
-            session.open += 1;
-            session.visits += 1;
-        }
-    }
-
-    /// A request of a session is over; `cut` if the client did not take the whole answer.
-    pub(super) fn closed(&mut self, number: u64, cut: bool) -> Option<Doubt> {
-        let session = self.session(number)?;
-        session.open = session.open.saturating_sub(1);
-        (cut && session.open == 0).then_some(Doubt {
-            session: number,
-            visits: session.visits,
-        })
+    /// The sessions of the seat's clients.
+    pub(super) fn sessions(&mut self) -> &mut Sessions {
+        &mut self.sessions
     }
 
     /// Time has passed since a doubt: if the client has not come back, it is gone.
     pub(super) fn resolve(&mut self, doubt: Doubt) {
-        let gone = self
-            .session(doubt.session)
-            .is_some_and(|session| session.open == 0 && session.visits == doubt.visits);
-        if gone && self.active == Some(doubt.session) {
+        if self.active == Some(doubt.session()) && self.sessions.is_gone(doubt) {
             self.leave("the connection to its client is gone", Some(Blame::Agent));
         }
     }
 
     /// A client has ended its session.
     pub(super) fn ended(&mut self, number: u64) {
-        self.sessions.retain(|session| session.number != number);
+        self.sessions.remove(number);
         if self.active == Some(number) {
             self.leave("its client has ended its session", None);
         }
@@ -332,7 +256,7 @@ impl Desk {
                 }
             }
             self.greeted = true;
-            let name = self.session(active).map(|session| session.client.clone());
+            let name = self.sessions.client(active).map(str::to_owned);
             self.tell(AgentEventBody::Message(FromAgent::Ready(Ready { name })));
             self.tell(AgentEventBody::Status(ProcessStatus::Ready));
             if let Some(text) = self.news.take() {
@@ -373,10 +297,7 @@ impl Desk {
             // Whoever asked may have left.
             let _ = held.answer.send(reply);
         }
-        for session in &self.sessions {
-            // A client that does not listen is told when it calls.
-            let _ = session.notices.try_send(over.clone());
-        }
+        self.sessions.notify(None, &over);
         self.waiting.clear();
         self.over = Some(over);
     }
@@ -388,13 +309,9 @@ impl Desk {
         }
         match self.active {
             Some(active) if active == number => Visit::Plays,
-            Some(active) => {
-                let client = self
-                    .session(active)
-                    .map(|session| session.client.clone())
-                    .unwrap_or_default();
-                Visit::Not(words::taken_over(&client))
-            }
+            Some(active) => Visit::Not(words::taken_over(
+                self.sessions.client(active).unwrap_or_default(),
+            )),
             None => Visit::Back(self.begin(number)),
         }
     }
@@ -447,7 +364,8 @@ impl Desk {
             Answer::Refused(why) => refused(why),
             Answer::Hold => {
                 let (answer, receiver) = oneshot::channel();
-                let number = self.number();
+                self.last += 1;
+                let number = self.last;
                 self.held.push(Held { number, answer });
                 Called::Held(number, receiver)
             }

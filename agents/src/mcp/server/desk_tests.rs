@@ -184,10 +184,10 @@ fn the_client_that_came_last_plays_and_the_one_before_is_told() {
     stage.observe(1);
     assert_eq!(answer(waits).text, "tick 1");
     // A third one: the first session's time is over.
-    stage.desk.name(a, "id-a");
+    stage.desk.sessions().name(a, "id-a");
     let third = stage.enter("c 1");
     assert_eq!(third.close, ["id-a".into()]);
-    assert_eq!(stage.desk.find("id-a"), None);
+    assert_eq!(stage.desk.sessions().find("id-a"), None);
     // Not greeted yet, and the one before is gone: nobody is told that the seat is left.
     stage.desk.ended(b);
     stage.told();
@@ -202,20 +202,28 @@ fn a_cut_connection_is_a_doubt_until_the_client_comes_back_or_time_is_up() {
     stage.observe(0);
     stage.told();
     // A stream and a call; the call is taken whole.
-    stage.desk.opened(a);
-    stage.desk.opened(a);
-    assert_eq!(stage.desk.closed(a, false), None);
-    let doubt = stage.desk.closed(a, true).expect("nothing is open");
+    stage.desk.sessions().opened(a);
+    stage.desk.sessions().opened(a);
+    assert_eq!(stage.desk.sessions().closed(a, false), None);
+    let doubt = stage
+        .desk
+        .sessions()
+        .closed(a, true)
+        .expect("nothing is open");
     // It comes back in time.
-    stage.desk.opened(a);
+    stage.desk.sessions().opened(a);
     stage.desk.resolve(doubt);
     assert_eq!(stage.told(), [""; 0]);
-    assert_eq!(stage.desk.closed(a, false), None);
+    assert_eq!(stage.desk.sessions().closed(a, false), None);
     stage.desk.resolve(doubt);
     assert_eq!(stage.told(), [""; 0]);
     // It does not.
-    stage.desk.opened(a);
-    let doubt = stage.desk.closed(a, true).expect("nothing is open");
+    stage.desk.sessions().opened(a);
+    let doubt = stage
+        .desk
+        .sessions()
+        .closed(a, true)
+        .expect("nothing is open");
     let held = stage.call(a, "wait");
     stage.told();
     stage.desk.resolve(doubt);

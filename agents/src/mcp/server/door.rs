@@ -29,7 +29,7 @@ const CONNECTIONS: usize = 256;
 /// How long a request's head may take.
 const HEAD: Duration = Duration::from_secs(30);
 /// A client whose connections were all cut is gone after so long.
-const GRACE: Duration = Duration::from_secs(5);
+pub(super) const GRACE: Duration = Duration::from_secs(5);
 /// How long no connection is accepted after the system refused one.
 const PAUSE: Duration = Duration::from_millis(100);
 const SESSION: &str = "mcp-session-id";
@@ -39,6 +39,8 @@ pub(super) struct Door {
     pub(super) seats: Vec<Arc<Seat>>,
     /// Posted requests under way.
     pub(super) posts: watch::Sender<usize>,
+    /// [`GRACE`], or less in tests.
+    pub(super) grace: Duration,
 }
 
 /// Takes connections until it is told to end or dropped; its connections end with it.
@@ -101,12 +103,17 @@ impl Door {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
             return response;
         };
+        // Nobody further in needs it, and nothing that is logged there shall hold it.
+        request.headers_mut().remove(AUTHORIZATION);
         let named = request.headers().get(SESSION);
         let named = named.and_then(|id| id.to_str().ok()).map(str::to_owned);
-        let number = named.as_deref().and_then(|id| seat.desk().find(id));
+        let number = named
+            .as_deref()
+            .and_then(|id| seat.desk().sessions().find(id));
         let mut guard = Guard {
             posts: (request.method() == Method::POST).then(|| self.posts.clone()),
             seat: Arc::clone(&seat),
+            grace: self.grace,
             number: None,
             made: Made::default(),
             whole: false,
@@ -121,7 +128,7 @@ impl Door {
             && let Some(id) = response.headers().get(SESSION)
             && let Ok(id) = id.to_str()
         {
-            seat.desk().name(number, id);
+            seat.desk().sessions().name(number, id);
             guard.enter(number);
         }
         if ends
@@ -169,6 +176,7 @@ fn refuse(status: StatusCode, words: String) -> Response<Watched> {
 /// A request under way. Dropped, it is over.
 struct Guard {
     seat: Arc<Seat>,
+    grace: Duration,
     number: Option<u64>,
     posts: Option<watch::Sender<usize>>,
     /// The session that this request made, if it did.
@@ -187,7 +195,7 @@ impl Guard {
     }
 
     fn enter(&mut self, number: u64) {
-        self.seat.desk().opened(number);
+        self.seat.desk().sessions().opened(number);
         self.number = Some(number);
     }
 }
@@ -204,13 +212,13 @@ impl Drop for Guard {
             self.enter(number);
         }
         let Some(number) = self.number else { return };
-        let doubt = self.seat.desk().closed(number, !self.whole);
+        let doubt = self.seat.desk().sessions().closed(number, !self.whole);
         if let Some(doubt) = doubt
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
-            let seat = Arc::clone(&self.seat);
+            let (seat, grace) = (Arc::clone(&self.seat), self.grace);
             runtime.spawn(async move {
-                tokio::time::sleep(GRACE).await;
+                tokio::time::sleep(grace).await;
                 seat.desk().resolve(doubt);
             });
         }

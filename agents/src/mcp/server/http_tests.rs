@@ -138,7 +138,8 @@ async fn a_token_opens_its_own_seat_alone() {
 #[tokio::test]
 async fn a_held_call_has_its_headers_at_once_and_a_client_that_is_killed_is_gone() {
     let (sender, mut inbox) = mpsc::channel(16);
-    let server = McpServer::start(plan(&[("a", "token-a")]), sender)
+    let grace = Duration::from_millis(20);
+    let server = McpServer::start_with(plan(&[("a", "token-a")]), sender, grace)
         .await
         .expect("started");
     let id = session(&server, &mut inbox).await;

@@ -6,11 +6,13 @@
 //! * `door`: HTTP: tokens, connections, who is gone
 //! * `client`: one session: MCP's requests
 //! * `desk`: one seat: who plays, which calls are held, what the host is told
+//! * `sessions`: its clients' sessions, and whether they are still there
 //! * `words`: what clients are told
 
 mod client;
 mod desk;
 mod door;
+mod sessions;
 mod words;
 
 #[cfg(test)]
@@ -184,6 +186,14 @@ impl McpServer {
     /// # Errors
     /// See [`McpError`]; nothing listens then.
     pub async fn start(plan: McpPlan, inbox: Sender<AgentEvent>) -> Result<Self, McpError> {
+        Self::start_with(plan, inbox, door::GRACE).await
+    }
+
+    async fn start_with(
+        plan: McpPlan,
+        inbox: Sender<AgentEvent>,
+        grace: Duration,
+    ) -> Result<Self, McpError> {
         if !plan.bind.is_loopback() {
             return Err(McpError::NotLoopback(plan.bind));
         }
@@ -211,6 +221,7 @@ impl McpServer {
         let door = Arc::new(Door {
             seats: seats.clone(),
             posts,
+            grace,
         });
         let (end, ended) = oneshot::channel();
         Ok(Self {
