@@ -148,6 +148,7 @@ impl Stage {
                 seen.bytes_thought = seen.bytes_thought.max(act.thought.map_or(0, |t| t.len()));
                 seen.acts.push(act.tick);
             }
+            AgentEventBody::Transcript(_) | AgentEventBody::Cost(_) => {}
             AgentEventBody::Message(_) => seen.other += 1,
             AgentEventBody::Fault(fault) => seen.faults.push(fault),
             AgentEventBody::Status(status) => seen.statuses.push(status),
