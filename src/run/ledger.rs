@@ -3,7 +3,8 @@
 //! Tokens and calls are counted at the model door, as they happen; money is what the agent's own program says at the
 //! end of its turns. Must not end anybody: it says who is over, the tick loop acts.
 
-use std::time::Instant;
+use std::collections::VecDeque;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use formicarium_agents::gateway::{ModelCall, Outcome};
 use formicarium_agents::{Cost, Transcript, TranscriptKind};
@@ -28,7 +29,13 @@ struct Account {
 #[derive(Debug)]
 pub struct Ledger {
     accounts: Vec<Account>,
+    /// When observations went out, by tick: a call belongs to the tick that was shown when it began, although its
+    /// report comes when it is over.
+    shown: VecDeque<(u64, u64)>,
 }
+
+/// Ticks whose beginning is kept; a call that began before the oldest of them belongs to that.
+const SHOWN: usize = 4096;
 
 impl Ledger {
     /// An account for each budget.
@@ -40,11 +47,29 @@ impl Ledger {
                 ..Account::default()
             })
             .collect();
-        Ledger { accounts }
+        Ledger {
+            accounts,
+            shown: VecDeque::new(),
+        }
+    }
+
+    /// The observations of a tick are going out.
+    pub fn shows(&mut self, tick: u64) {
+        if self.shown.len() >= SHOWN {
+            self.shown.pop_front();
+        }
+        self.shown.push_back((unix_ms(), tick));
+    }
+
+    fn tick_at(&self, ms: u64) -> u64 {
+        let after = self.shown.partition_point(|(since, _)| *since <= ms);
+        let entry = self.shown.get(after.saturating_sub(1));
+        entry.map_or(0, |(_, tick)| *tick)
     }
 
     /// A request has gone through the model door.
     pub fn call(&mut self, call: &ModelCall, to: Listeners<'_>) {
+        let tick = self.tick_at(call.started_ms);
         let account = &mut self.accounts[call.seat];
         let tokens = call.input_tokens
             + call.output_tokens
@@ -55,7 +80,7 @@ impl Ledger {
         let first = account.first.get_or_insert_with(Instant::now);
         account.spent.time = first.elapsed();
         to.recorder.cost(CostRow {
-            tick: to.tick,
+            tick,
             seat: call.seat as u32,
             source: "call",
             model: call.model.clone(),
@@ -146,6 +171,12 @@ impl Ledger {
         let data = json!({"tokens": account.spent.tokens, "calls": account.spent.calls, "usd": account.spent.usd});
         to.note(seat, "budget", "agent.budget", &words, data);
     }
+}
+
+fn unix_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64)
 }
 
 fn outcome_word(outcome: &Outcome) -> &'static str {

@@ -249,6 +249,7 @@ impl TickLoop {
 
     /// Passes the observations on, batch by batch as they are made; drops them when `wanted` is false.
     async fn hand_out(&mut self, wanted: bool) -> Result<(), RunError> {
+        self.ledger.shows(self.door.tick());
         while let Some(batch) = self.world.lines().await? {
             if wanted {
                 for (seat, line) in batch {

@@ -181,6 +181,19 @@ pub fn query_int(run: &Path, sql: &str) -> i64 {
     }
 }
 
+/// Copies a folder with all that is in it.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder");
+    for entry in std::fs::read_dir(from).expect("a folder").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("a copy");
+        }
+    }
+}
+
 /// A host that goes on while the test looks at it. Ended with the test.
 pub struct Live {
     pub child: Child,
@@ -191,11 +204,17 @@ pub struct Live {
 impl Live {
     /// Starts a run with a page and waits for its link.
     pub fn start(out: &Path, args: &[&str]) -> Live {
+        Live::start_with(out, args, &[])
+    }
+
+    /// The same with more in the host's environment.
+    pub fn start_with(out: &Path, args: &[&str], env: &[(&str, &str)]) -> Live {
         let mut all = vec!["run"];
         all.extend(args);
         all.extend(["--out", out.to_str().expect("UTF-8"), "--port", "0"]);
         let log = std::fs::File::create(out.with_extension("log")).expect("a log");
         let mut child = formicarium(&all)
+            .envs(env.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()

@@ -2,6 +2,7 @@
 //!
 //! One binary for all, so that it links once. Programs: `FORMICARIUM_BIN` or the one cargo built.
 
+mod claude;
 mod command_line;
 mod faults;
 mod feed;

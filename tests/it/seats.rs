@@ -1,6 +1,6 @@
 //! Agents of all kinds, through the whole host: any language, restarts, memory, lateness.
 
-use crate::host::{Folder, assert_replays, query_int, query_text, root, run, seat};
+use crate::host::{Folder, assert_replays, copy, query_int, query_text, root, run, seat};
 
 #[test]
 fn ten_lines_in_any_language_play() {
@@ -263,16 +263,4 @@ fn a_scripted_builtin_does_what_its_file_says() {
         query_text(&out, "SELECT text FROM messages"),
         ["going north"]
     );
-}
-
-fn copy(from: &std::path::Path, to: &std::path::Path) {
-    std::fs::create_dir_all(to).expect("a folder");
-    for entry in std::fs::read_dir(from).expect("a folder").flatten() {
-        let target = to.join(entry.file_name());
-        if entry.file_type().expect("a type").is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).expect("a copy");
-        }
-    }
 }

@@ -96,7 +96,7 @@ pub(super) struct Report {
     decided: bool,
     begun: Instant,
     desk: Arc<Desk>,
-    /// The seat's place among its concurrent requests; free again once the report is sent.
+    /// The seat's place among its concurrent requests; free again when the report goes out.
     place: Option<OwnedSemaphorePermit>,
 }
 
@@ -179,6 +179,8 @@ impl Drop for Report {
         }
         self.decide(Outcome::ClientLeft);
         if let Some(mut call) = self.call.take() {
+            // Whoever has read the report may count on the place.
+            self.place = None;
             call.duration_ms = self.begun.elapsed().as_millis() as u64;
             // The door never waits for whoever reads the reports.
             if self.desk.calls.try_send(call).is_err() {

@@ -206,10 +206,13 @@ impl Door {
                         report.decide(Outcome::Refused);
                         self.too_large()
                     }
-                    // Nobody is there to read the answer.
                     Some(Broken::ClientLeft) => {
                         report.decide(Outcome::ClientLeft);
-                        self.unreachable("the request broke off")
+                        // Nobody is there to read it, and the report names no status.
+                        return self
+                            .unreachable("the request broke off")
+                            .response()
+                            .map(Either::Left);
                     }
                     None => {
                         let reason = chain(&error);

@@ -80,7 +80,8 @@ pub enum GatewayError {
     },
     /// The key cannot stand in a header.
     #[error(
-        "the model key cannot be sent: it is empty or has characters that a header cannot hold; look for a line break or a space in it"
+        "the model key cannot be sent: it is empty or has characters that a header cannot hold; look for \
+         a line break or a space in it"
     )]
     Key,
     /// A token is no use.
@@ -95,7 +96,8 @@ pub enum GatewayError {
     },
     /// The environment names a proxy that cannot be used.
     #[error(
-        "the proxy in HTTPS_PROXY or ALL_PROXY cannot be used: only http:// proxies are; change it, or name the upstream in NO_PROXY"
+        "the proxy in HTTPS_PROXY or ALL_PROXY cannot be used: only http:// proxies are; change it, \
+         or name the upstream in NO_PROXY"
     )]
     Proxy,
     /// TLS cannot be set up.
@@ -105,7 +107,8 @@ pub enum GatewayError {
     Tls(String),
     /// The system gave no port.
     #[error(
-        "cannot listen on 127.0.0.1 for the agents' model requests: {0}; check that loopback is up and descriptors are left"
+        "cannot listen on 127.0.0.1 for the agents' model requests: {0}; check that \
+         loopback is up and descriptors are left"
     )]
     Listen(#[source] io::Error),
 }

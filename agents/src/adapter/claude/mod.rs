@@ -404,13 +404,14 @@ impl Adapter for Claude {
             }
             ToAgent::End(end) => {
                 self.over = true;
-                let text = format!(
-                    "The run is over: {}. Your score: {}.",
-                    end.reason, end.score
-                );
-                if self.release(&text, out) || self.state == State::Running {
-                    // Nobody pays for words that nobody can act on.
+                // Nobody pays for words that nobody can act on: the turn ends before the held call is answered.
+                if self.state == State::Running {
                     self.request(&json!({"subtype": "interrupt"}), out);
+                    let text = format!(
+                        "The run is over: {}. Your score: {}.",
+                        end.reason, end.score
+                    );
+                    self.release(&text, out);
                 }
             }
         }
