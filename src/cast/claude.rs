@@ -78,7 +78,7 @@ pub(super) fn rule(table: &Table<'_>) -> Option<AgentKind> {
     })))
 }
 
-fn budget(table: &Table<'_>) -> Budget {
+pub(super) fn budget(table: &Table<'_>) -> Budget {
     let count = |key: &str| {
         table
             .get(key)

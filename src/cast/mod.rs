@@ -4,6 +4,7 @@
 //! seats, after the overrides of the command line. Lives in the host because it names both worlds:
 //! the engine's seats and the agents' programs (docs/design/cast.md). Starts nothing.
 
+pub mod acp;
 pub mod claude;
 pub mod read;
 
@@ -14,6 +15,7 @@ use formicarium_agents::{ProcessLimits, Program, Restart};
 use formicarium_engine::{Bundle, Diagnostic};
 use thiserror::Error;
 
+use self::acp::AcpRule;
 use self::claude::ClaudeRule;
 use crate::run::budget::Budget;
 use crate::run::builtin::Builtin;
@@ -45,6 +47,8 @@ pub enum AgentKind {
     Process(ProcessRule),
     /// Claude Code.
     Claude(Box<ClaudeRule>),
+    /// Any ACP agent.
+    Acp(Box<AcpRule>),
     /// `builtin:noop`.
     Noop,
     /// `builtin:random`.
@@ -290,6 +294,16 @@ pub fn seat(
                         agent: Agent::Process(program),
                         prompt: None,
                         budget: Budget::default(),
+                    })
+                }
+                AgentKind::Acp(rule) => {
+                    let (label, mut program) = program(&rule.process, base, &file)?;
+                    program.adapter = acp::plan(rule);
+                    Ok(Seated {
+                        label,
+                        agent: Agent::Process(program),
+                        prompt: rule.prompt.clone(),
+                        budget: rule.budget.clone(),
                     })
                 }
                 AgentKind::Claude(rule) => {

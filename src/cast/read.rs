@@ -6,9 +6,10 @@ use formicarium_engine::scenario::reader::{Item, Reader, Table};
 
 use super::{AgentKind, Cast, ProcessRule, Rule};
 
-const AGENTS: [&str; 5] = [
+const AGENTS: [&str; 6] = [
     "process",
     "claude",
+    "acp",
     "builtin:noop",
     "builtin:random",
     "builtin:script",
@@ -60,6 +61,7 @@ fn rule(table: &Table<'_>) -> Option<Rule> {
             AgentKind::Script(table.need("script", "a file of acts, one a line")?.text()?)
         }
         "claude" => super::claude::rule(table)?,
+        "acp" => super::acp::rule(table)?,
         _ => AgentKind::Process(process(table, &ProcessRule::default())?),
     };
     Some(Rule {
