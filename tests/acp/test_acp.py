@@ -10,12 +10,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +115,51 @@ class Acp(unittest.TestCase):
         self.recording(run)
         replayed = self.run_host("replay", run, "--json")
         self.assertEqual(replayed.returncode, 0, replayed.stdout + replayed.stderr)
+
+    def test_it_is_killed_and_goes_on_in_its_session(self) -> None:
+        run = self.folder / "killed"
+        mark = f"HOME={run}"
+        env = {**os.environ, "ANTHROPIC_BASE_URL": self.url, "ANTHROPIC_API_KEY": KEY}
+        command: list[str | Path] = [
+            self.host, "run", "scenarios/commons", "--cast", "acp", "--agent", "harvester-2=builtin:noop",
+            "--set", "harvesters=2", "--ticks", "0", "--mode", "realtime", "--hz", "5", "--seed", "1",
+            "--headless", "--json", "--out", run,
+        ]  # fmt: skip
+        host = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            self.wait_for("it plays", lambda: len(self.sessions()) >= 5)
+            agents = [pid for pid, (argv, _) in processes(mark).items() if "claude-agent-acp" in argv]
+            self.assertEqual(len(agents), 1)
+            os.kill(agents[0], signal.SIGKILL)
+            before = len(self.sessions())
+            self.wait_for("it plays again", lambda: len(self.sessions()) >= before + 5)
+            host.send_signal(signal.SIGINT)
+            out, errors = host.communicate(timeout=60)
+        finally:
+            host.kill()
+            host.wait()
+        self.assertEqual(host.returncode, 0, errors)
+        self.assertIn("killed", out + errors)
+        self.assertEqual(len(set(self.sessions())), 1, "the same session went on")
+        self.assertEqual(processes(mark), {}, "no process is left")
+        replayed = self.run_host("replay", run, "--json")
+        self.assertEqual(replayed.returncode, 0, replayed.stdout + replayed.stderr)
+
+    def sessions(self) -> list[str]:
+        """The program's sessions, one for each answer with a call of a tool."""
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        asked = [json.loads(line) for line in lines if line.endswith("}")]
+        return [
+            entry["session"]
+            for entry in asked
+            if any("tool" in block for block in entry.get("answered", {}).get("blocks", []))
+        ]
+
+    def wait_for(self, what: str, done: Callable[[], bool]) -> None:
+        end = time.monotonic() + 120
+        while not done():
+            self.assertLess(time.monotonic(), end, f"{what}, in time")
+            time.sleep(0.05)
 
     def secrets(self, seen: dict[int, tuple[str, dict[str, str]]]) -> None:
         """The seat's processes were seen: agent, program and bridge; and none has a token or a key in its argv."""

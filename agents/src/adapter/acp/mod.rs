@@ -619,10 +619,11 @@ impl Adapter for Acp {
                     "The run is over: {}. Your score: {}.",
                     end.reason, end.score
                 );
-                if self.release(&text, out) || self.state == State::Running {
-                    // Nobody pays for words that nobody can act on.
+                if self.state == State::Running {
+                    // Before the answer: nobody pays for words that nobody can act on.
                     self.cancel(out);
                 }
+                self.release(&text, out);
             }
         }
         self.watch(out);
