@@ -5,7 +5,9 @@ BIN := $(or $(CARGO_TARGET_DIR),target)/release/formicarium
 PAGE := viewer/dist/index.html
 PAGE_SOURCES := $(shell find viewer/src viewer/public -type f 2>/dev/null) viewer/index.html viewer/package-lock.json viewer/vite.config.ts
 
-.PHONY: run build viewer test test-tools test-viewer test-rust test-page bench storm lint fmt bless clean
+AGENTS := $(or $(CARGO_TARGET_DIR),target)/agents
+
+.PHONY: run build agents viewer test test-agents test-tools test-viewer test-rust test-page bench storm lint fmt bless clean
 
 ## Build everything and watch eight harvesters share a field of apples. Others than these: make run CAST=greedy
 run: build
@@ -14,6 +16,10 @@ run: build
 ## The host, the shipped agents and the page that it embeds.
 build: $(PAGE)
 	$(CARGO) build --release --locked
+
+## Real coding agents for the casts that seat them, pinned: Claude Code, its ACP adapter, the Agent SDKs. About 1 GB.
+agents:
+	sh agents/examples/install.sh $(AGENTS)
 
 ## The page alone. Without Node the host embeds a note on how to build it.
 viewer: $(PAGE)
@@ -24,11 +30,13 @@ $(PAGE): $(PAGE_SOURCES)
 	else cd viewer && npm ci --no-audit --no-fund && npm run build; fi
 
 ## All tests: engine, agents, host with real processes, page in a real browser.
-test: test-tools build test-viewer test-rust test-page
+test: test-tools build test-viewer test-rust test-agents test-page
 
-## Programs that tests need; installed where that may be done, named where not.
+## Programs that tests need; installed where that may be done, named where not. Without the real coding agents their
+## tests say that they were not run, and the others are.
 test-tools:
 	@sh tests/tools.sh
+	@sh agents/examples/install.sh $(AGENTS) || echo "NOT TESTED: the real coding agents could not be installed (see above)" >&2
 
 test-viewer: $(PAGE)
 	cd viewer && npm test
@@ -37,6 +45,11 @@ test-rust: build
 	FORMICARIUM_BIN=$(abspath $(BIN)) $(CARGO) test --locked
 	python3 agents/examples/test_examples.py
 	FORMICARIUM_BIN=$(abspath $(BIN)) python3 scenarios/commons/claims.py --seeds 20
+
+## The stand-in of the model's API, and what plays against it.
+test-agents: build
+	python3 tests/standin/test_standin.py
+	FORMICARIUM_BIN=$(abspath $(BIN)) FORMICARIUM_AGENTS=$(abspath $(AGENTS)) python3 tests/sdk/test_sdk.py
 
 test-page: build
 	cd viewer && FORMICARIUM_BIN=$(abspath $(BIN)) npm run test:e2e

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use formicarium_agents::{AdapterPlan, ClaudePlan, Restart, RestartPolicy, Turn};
-use formicarium_engine::scenario::reader::Table;
+use formicarium_engine::scenario::reader::{Item, Table};
 
 use super::read::{milliseconds, process, texts};
 use super::{AgentKind, ProcessRule};
@@ -28,6 +28,8 @@ pub struct ClaudeRule {
     pub full: bool,
     /// Tools that it may use in full mode.
     pub allow: Vec<String>,
+    /// More of the program's settings, a JSON object.
+    pub settings: Option<serde_json::Value>,
     /// A turn that is silent for so long is interrupted.
     pub stall_ms: u64,
     /// What it may spend.
@@ -66,6 +68,7 @@ pub(super) fn rule(table: &Table<'_>) -> Option<AgentKind> {
             .get("allow")
             .map(|item| texts(&item))
             .unwrap_or_default(),
+        settings: table.get("settings").and_then(|item| settings(&item)),
         stall_ms: table
             .get("stall")
             .and_then(|item| milliseconds(&item, 100..=3_600_000))
@@ -76,6 +79,23 @@ pub(super) fn rule(table: &Table<'_>) -> Option<AgentKind> {
             .unwrap_or_default(),
         process: process(table, &defaults)?,
     })))
+}
+
+fn settings(item: &Item<'_>) -> Option<serde_json::Value> {
+    let text = item.text()?;
+    match serde_json::from_str::<serde_json::Value>(&text) {
+        Ok(value) if value.is_object() => Some(value),
+        Ok(_) => {
+            item.fault("`settings` is no object")
+                .expected("a JSON object in a text");
+            None
+        }
+        Err(error) => {
+            item.fault(format!("`settings` is not JSON: {error}"))
+                .expected("a JSON object in a text");
+            None
+        }
+    }
 }
 
 pub(super) fn budget(table: &Table<'_>) -> Budget {
@@ -109,7 +129,7 @@ pub(super) fn plan(rule: &ClaudeRule) -> AdapterPlan {
         system: None,
         full: rule.full,
         allow: rule.allow.clone(),
-        settings: None,
+        settings: rule.settings.clone(),
         model_door: None,
         stall_ms: rule.stall_ms,
     }))

@@ -10,6 +10,7 @@ pub mod read;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use formicarium_agents::{ProcessLimits, Program, Restart};
 use formicarium_engine::{Bundle, Diagnostic};
@@ -27,6 +28,8 @@ pub struct Cast {
     pub name: String,
     /// A sentence.
     pub summary: String,
+    /// Longest wait of a lockstep tick with this cast; none: as the scenario says. Models think longer than scripts.
+    pub deadline: Option<Duration>,
     /// Rules in the order of the file; the first that matches a seat wins.
     pub rules: Vec<Rule>,
 }

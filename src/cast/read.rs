@@ -4,6 +4,8 @@ use formicarium_agents::{ProcessLimits, Restart, RestartPolicy};
 use formicarium_engine::Diagnostic;
 use formicarium_engine::scenario::reader::{Item, Reader, Table};
 
+use std::time::Duration;
+
 use super::{AgentKind, Cast, ProcessRule, Rule};
 
 const AGENTS: [&str; 6] = [
@@ -29,6 +31,10 @@ pub fn cast(file: &str, name: &str, bytes: &[u8]) -> Result<Cast, Vec<Diagnostic
                 .and_then(|item| item.text_of(1..=60))
                 .unwrap_or_else(|| name.to_owned()),
             summary: root.text_or("summary", ""),
+            deadline: root
+                .get("deadline")
+                .and_then(|item| milliseconds(&item, 1..=86_400_000))
+                .map(Duration::from_millis),
             rules: root.tables("seat").iter().filter_map(rule).collect(),
         };
         if cast.rules.is_empty() && !reader.failed() {

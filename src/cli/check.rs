@@ -4,6 +4,7 @@ use clap::Args;
 use formicarium_engine::{Scenario, World};
 
 use super::{Exit, diagnose, fail, pair};
+use crate::run::prompt::Prompts;
 use crate::{cast, library};
 
 #[derive(Debug, Args)]
@@ -49,6 +50,10 @@ pub(super) fn run(args: &CheckArgs) -> Exit {
         if let Err(cast::CastError::Broken(faults)) = cast::load(bundle, &name) {
             list.extend(faults);
         }
+    }
+    if let Err(error) = Prompts::new(bundle) {
+        diagnose::print(&list, bundle);
+        return fail(Exit::Usage, &error);
     }
     if list.is_empty() {
         println!(

@@ -2,7 +2,9 @@
 
 mod bridge;
 mod check;
+mod cost;
 mod diagnose;
+mod doctor;
 mod replay;
 mod run;
 mod runs;
@@ -57,6 +59,10 @@ enum Command {
     Bridge(bridge::BridgeArgs),
     /// List the recordings under a folder.
     Runs(runs::RunsArgs),
+    /// Show what the seats of a run have used: tokens, calls, money.
+    Cost(cost::CostArgs),
+    /// Show which agent programs this machine has and how many seats of each it can hold.
+    Doctor(doctor::DoctorArgs),
 }
 
 /// Everything the binary does.
@@ -70,6 +76,8 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Bridge(args) => bridge::run(&args),
         Command::Runs(args) => runs::run(&args),
+        Command::Cost(args) => cost::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
     };
     ExitCode::from(exit as u8)
 }

@@ -19,6 +19,7 @@ use crate::cast::{self, Agent, CastError};
 use crate::feed::server;
 use crate::library::{self, LibraryError};
 use crate::run::progress::Progress;
+use crate::run::prompt::{PromptError, Prompts};
 use crate::run::{self, Plan, RunError, Summary, Timing, Upstream};
 
 #[derive(Debug, Args)]
@@ -103,6 +104,8 @@ enum SetUpError {
     Io { what: String, source: io::Error },
     #[error(transparent)]
     Agents(#[from] StartError),
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
 }
 
 /// Open files of the host besides its agents': recording, page, spectators.
@@ -173,12 +176,14 @@ fn plan(args: &RunArgs, current: &Path) -> Result<Plan, SetUpError> {
         .iter()
         .map(|given| cast::override_rule(given))
         .collect::<Result<Vec<_>, _>>()?;
+    let prompts = Prompts::new(&source.bundle)?;
     let casts = cast::names(&source.bundle);
     let cast = match args.cast.as_deref().or(scenario.default_cast()) {
         Some(name) => cast::load(&source.bundle, name)?,
         None if !overrides.is_empty() => cast::Cast {
             name: "none".into(),
             summary: String::new(),
+            deadline: None,
             rules: Vec::new(),
         },
         None => return Err(SetUpError::NoCast(casts.join(", "))),
@@ -190,7 +195,7 @@ fn plan(args: &RunArgs, current: &Path) -> Result<Plan, SetUpError> {
             ModeArg::Realtime => Mode::Realtime,
         }),
         args.hz,
-        args.deadline,
+        args.deadline.or(cast.deadline),
         args.ticks,
     );
     let word: u16 = rand::random();
@@ -238,6 +243,7 @@ fn plan(args: &RunArgs, current: &Path) -> Result<Plan, SetUpError> {
         cast: cast_name,
         casts,
         command: command(args),
+        prompts,
         timing,
         model: upstream(),
         durability: match args.durability {

@@ -29,6 +29,29 @@ pub struct TickRow {
     pub parts: Vec<u64>,
 }
 
+/// What a seat has used with one model.
+#[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
+pub struct CostSum {
+    /// The seat's name.
+    pub seat: String,
+    /// The model's; empty for calls that no model answered.
+    pub model: String,
+    /// Requests at the model door.
+    pub calls: u64,
+    /// Of them, those that failed or were cut.
+    pub failed: u64,
+    /// Tokens read, without cached ones.
+    pub input_tokens: u64,
+    /// Tokens written.
+    pub output_tokens: u64,
+    /// Tokens read from the provider's cache.
+    pub cache_read_tokens: u64,
+    /// Tokens written to the provider's cache.
+    pub cache_write_tokens: u64,
+    /// US dollars, by the program's own price list.
+    pub usd: f64,
+}
+
 impl Recording {
     /// Opens a recording by its folder or by its `run.db`.
     pub fn open(run: &Path) -> Result<Recording, RecorderError> {
@@ -197,6 +220,42 @@ impl Recording {
                 row.get::<_, i64>(0)
             })
             .map(|tick| tick.max(0) as u64)
+            .map_err(|error| self.sql(error))
+    }
+
+    /// What each seat has used, by model. Tokens are those of the model door, or where a seat had none, of its program's
+    /// own count.
+    pub fn costs(&self) -> Result<Vec<CostSum>, RecorderError> {
+        let mut statement = self
+            .connection
+            .prepare(
+                "SELECT s.name, c.model, sum(c.source = 'call'), sum(c.source = 'call' AND c.outcome != 'complete' OR c.status >= 400), \
+                 sum(c.input_tokens * (c.source = d.source)), sum(c.output_tokens * (c.source = d.source)), \
+                 sum(c.cache_read_tokens * (c.source = d.source)), sum(c.cache_write_tokens * (c.source = d.source)), \
+                 total(c.usd) \
+                 FROM costs c JOIN seats s USING (seat) \
+                 JOIN (SELECT seat, min(source) AS source FROM costs GROUP BY seat) d USING (seat) \
+                 GROUP BY seat, c.model ORDER BY seat, c.model",
+            )
+            .map_err(|error| self.sql(error))?;
+        let rows = statement.query_map([], |row| {
+            let number = |index| {
+                row.get::<_, Option<i64>>(index)
+                    .map(|n| n.unwrap_or(0).max(0) as u64)
+            };
+            Ok(CostSum {
+                seat: row.get(0)?,
+                model: row.get(1)?,
+                calls: number(2)?,
+                failed: number(3)?,
+                input_tokens: number(4)?,
+                output_tokens: number(5)?,
+                cache_read_tokens: number(6)?,
+                cache_write_tokens: number(7)?,
+                usd: row.get(8)?,
+            })
+        });
+        rows.and_then(Iterator::collect)
             .map_err(|error| self.sql(error))
     }
 

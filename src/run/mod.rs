@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use formicarium_agents::gateway::{Gateway, GatewayError, GatewayPlan, ModelCall, Secret};
 use formicarium_agents::protocol::{self, End, ScenarioName, Time, TimeMode, ToAgent};
-use formicarium_agents::{Agents, Nursery, Outgoing, SeatPlan};
+use formicarium_agents::{AgentEventBody, Agents, Nursery, Outgoing, SeatPlan};
 use formicarium_engine::{Bundle, Mode, Params, SEMANTICS, Scenario, World};
 use serde::Serialize;
 use thiserror::Error;
@@ -33,7 +33,7 @@ use crate::feed::hub::Feed;
 use crate::feed::wire::{self, Static};
 use crate::recorder::writer::Recorder;
 use crate::recorder::{RecorderError, RunEnd, RunMeta, SeatMeta, hash_text};
-use board::Board;
+use board::{Board, Listeners};
 use catalogue::Catalogue;
 use door::{Door, Limits};
 use hello::Greeter;
@@ -78,6 +78,8 @@ pub struct Plan {
     pub command: String,
     /// When ticks are closed.
     pub timing: Timing,
+    /// The scenario's prompts.
+    pub prompts: Prompts,
     /// Where agents' requests to a model go.
     pub model: Upstream,
     /// `process` or `power`.
@@ -269,7 +271,6 @@ pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
         let what = what.to_owned();
         move |source| RunError::Io { what, source }
     };
-    let prompts = Prompts::new(&plan.bundle)?;
     let world = plan.world;
     let names: Vec<String> = world.seats().iter().map(|seat| seat.name.clone()).collect();
     let catalogue = Arc::new(Catalogue::new(world.catalogue().to_vec(), &names));
@@ -376,7 +377,7 @@ pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
             seated: plan.seated,
             timing: plan.timing,
             model: plan.model,
-            prompts,
+            prompts: plan.prompts,
         },
         board: Board::new(&names),
         catalogue,
@@ -490,14 +491,16 @@ pub async fn execute(
         recorder,
         feed,
         agents,
-        inbox,
+        mut inbox,
+        mut ledger,
+        mut calls,
         scores,
         hash,
         progress,
+        _sender,
         ..
     } = run;
-    // Nobody reads what agents still say; a closed inbox lets their readers go.
-    drop(inbox);
+    drop(_sender);
     progress.finish();
     let reason = match &outcome {
         Ok(reason) => reason.clone(),
@@ -511,9 +514,27 @@ pub async fn execute(
         });
         agents.send(seat, Outgoing::End(protocol::encode(&end).into()));
     }
-    agents.shutdown(FAREWELL).await;
+    let to = Listeners {
+        recorder: &recorder,
+        feed: feed.as_ref(),
+        tick: door.tick(),
+    };
+    // What a turn has cost is told at its end, and that may be now.
+    let last_words = async {
+        while let Some(event) = inbox.recv().await {
+            match event.body {
+                AgentEventBody::Cost(cost) => ledger.turn(event.seat, &cost, to),
+                AgentEventBody::Transcript(line) => ledger.transcript(event.seat, line, to),
+                _ => {}
+            }
+        }
+    };
+    tokio::join!(agents.shutdown(FAREWELL), last_words);
     if let Some(door) = model_door {
         door.stop().await;
+        while let Some(call) = calls.recv().await {
+            ledger.call(&call, to);
+        }
     }
     let words: Vec<_> = (0..seats).map(|seat| board.words(seat)).collect();
     let end = RunEnd {

@@ -373,7 +373,7 @@ fn a_budget_of_tokens_is_kept_but_for_the_call_in_flight() {
     }
     let folder = Folder::new("claude-budget");
     let standin = Standin::start(&folder, "[]");
-    let scenario = scenario(&folder, 8, "budget = { tokens = 12000 }");
+    let scenario = scenario(&folder, 8, "budget = { tokens = 40000 }");
     let summary = play(&folder, &standin, &arguments(&scenario, 8, 60, "60s"));
     let out = folder.path("run");
     for number in 0..8 {
@@ -385,9 +385,9 @@ fn a_budget_of_tokens_is_kept_but_for_the_call_in_flight() {
                 "SELECT max(input_tokens + output_tokens + cache_read_tokens + cache_write_tokens) FROM costs WHERE source = 'call' AND seat = {number}"
             ),
         );
-        assert!(spent >= 12_000, "seat {number} spent {spent}");
+        assert!(spent >= 40_000, "seat {number} spent {spent}");
         assert!(
-            spent < 12_000 + last,
+            spent < 40_000 + last,
             "seat {number} spent {spent}, a call has at most {last}"
         );
         let entry = seat(&summary, &format!("harvester-{}", number + 1));
@@ -400,4 +400,41 @@ fn a_budget_of_tokens_is_kept_but_for_the_call_in_flight() {
     assert_eq!(query_int(&out, warned), 8);
     assert_eq!(summary["ticks"], 60, "their bodies stay, the world goes on");
     assert_replays(&out);
+}
+
+/// In full mode the model's shell runs: what it leaves must be gone with the program, also when that is killed.
+#[test]
+fn shell_children_of_a_killed_one_are_gone() {
+    if !installed() {
+        return;
+    }
+    let folder = Folder::new("claude-shell");
+    let mark = format!("{}", 100_000 + std::process::id());
+    let command = format!("setsid sleep {mark} & sleep {mark}");
+    let answer = serde_json::json!([{"match": {"nth": 3},
+        "do": {"answer": {"tool": "Bash", "input": {"command": command}}}}]);
+    let standin = Standin::start(&folder, &answer.to_string());
+    let scenario = scenario(&folder, 1, "full = true\nallow = [\"Bash\"]");
+    let out = folder.path("run");
+    let args = arguments(&scenario, 1, 0, "60s");
+    let args: Vec<&str> = args[1..].iter().map(String::as_str).collect();
+    let env = [
+        ("ANTHROPIC_BASE_URL", standin.url.as_str()),
+        ("ANTHROPIC_API_KEY", KEY),
+    ];
+    let mut live = Live::start_with(&out, &args, &env);
+    let sleeper = format!("sleep\0{mark}");
+    wait_for("both of the shell's children", || {
+        processes_with(&sleeper).len() >= 2
+    });
+    let pid = program_of(&out, "harvester-1").expect("it runs");
+    kill(Pid::from_raw(pid), Signal::SIGKILL).expect("our own child");
+    wait_for("the end of the shell's children", || {
+        processes_with(&sleeper).is_empty()
+    });
+    live.signal(Signal::SIGINT);
+    assert_eq!(live.wait(), Some(0));
+    let environments =
+        "SELECT count(*) FROM transcripts WHERE kind = 'tool-call' AND text LIKE 'Bash%'";
+    assert_eq!(query_int(&out, environments), 1);
 }

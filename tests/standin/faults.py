@@ -1,4 +1,4 @@
-"""Rules by which the stand-in fails: which request a fault meets, and what faults there are.
+"""Rules by which the stand-in fails, or answers otherwise: which request a rule meets, and what it does.
 
 A rule is `{"match": {"token": .., "session": .., "nth": [3, 4]}, "do": {..}}`; each part of `match` may be left out,
 and the first rule that matches counts. A rule that is not understood is refused when the server starts, so that a test
@@ -65,11 +65,13 @@ def _rule(at: int, rule: Any) -> Rule:
     if nth is not None and not (isinstance(nth, list) and all(isinstance(each, int) and each > 0 for each in nth)):
         raise ValueError(f"rule {at}: nth is a number from 1, or a list of such")
     kinds = set(do) - {"retry_after"}
-    if len(kinds) != 1 or not kinds <= {"status", "hang", "stall", "cut", "garbage", "large"}:
-        raise ValueError(f"rule {at}: do is one of status (with retry_after), hang, stall, cut, garbage, large")
+    if len(kinds) != 1 or not kinds <= {"status", "hang", "stall", "cut", "garbage", "large", "answer"}:
+        raise ValueError(f"rule {at}: do is one of status (with retry_after), hang, stall, cut, garbage, large, answer")
     kind = kinds.pop()
     value, limit = do[kind], {"hang": MAX_SLEEP_S, "stall": MAX_SLEEP_S, "large": MAX_LARGE, "status": 599}.get(kind)
-    if limit is None:
+    if kind == "answer":
+        good = isinstance(value, dict) and bool(value) and set(value) <= {"text", "tool", "input", "tools"}
+    elif limit is None:
         good = value is True
     else:
         good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= limit

@@ -52,7 +52,7 @@ class Errors:
         fault: Json = {key: step[key] for key in ("hang", "stall") if key in step}
         if fault and not set(step) & {"text", "tool", "tools"}:
             step = step.get("then", {"text": f"after {next(iter(fault))}"})
-        return fault, _blocks(step)
+        return fault, blocks(step)
 
 
 def _find(messages: list[Json]) -> tuple[str, int] | None:
@@ -61,15 +61,16 @@ def _find(messages: list[Json]) -> tuple[str, int] | None:
         if messages[at].get("role") != "user":
             continue
         content = messages[at].get("content")
-        blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
-        for block in reversed(blocks):
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
+        for block in reversed(parts):
             hit = _SCRIPT.search(block.get("text", "")) if block.get("type") == "text" else None
             if hit:
                 return hit[1], sum(message.get("role") == "assistant" for message in messages[at + 1 :])
     return None
 
 
-def _blocks(step: Json) -> list[Json]:
+def blocks(step: Json) -> list[Json]:
+    """The blocks of a step with a text, a call or calls."""
     calls = step.get("tools") or ([step] if "tool" in step else [])
-    blocks: list[Json] = [{"type": "text", "text": step["text"]}] if step.get("text") else []
-    return blocks + [{"type": "tool_use", "name": call["tool"], "input": call.get("input", {})} for call in calls]
+    texts: list[Json] = [{"type": "text", "text": step["text"]}] if step.get("text") else []
+    return texts + [{"type": "tool_use", "name": call["tool"], "input": call.get("input", {})} for call in calls]

@@ -130,6 +130,8 @@ class Handler(BaseHTTPRequestHandler):
                 blocks = play.answer(body) if self.server.plays else [{"type": "text", "text": "ok (no script)"}]
         elif "large" in fault:
             blocks = [{"type": "text", "text": "x" * int(fault["large"])}]
+        elif "answer" in fault:
+            blocks = script.blocks(fault["answer"])
         else:
             blocks = play.answer(body) if self.server.plays else [{"type": "text", "text": "ok (no script)"}]
         if "status" in fault:
@@ -162,7 +164,7 @@ class Handler(BaseHTTPRequestHandler):
             "content": content,
             "stop_reason": "tool_use" if calls else "end_turn",
             "stop_sequence": None,
-            "usage": self.server.usage.count(token, raw, body, content),
+            "usage": self.server.usage.count(self._session() or token, raw, body, content),
         }
 
     def _send_message(self, message: Json, stream: bool, fault: Json) -> None:

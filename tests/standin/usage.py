@@ -1,7 +1,7 @@
 """How the stand-in counts tokens: simply, and so that a test can do the sum.
 
 A request is `bytes // 4` tokens, at least 1. Of these, `cache_read_input_tokens` are those of what repeats the previous
-request of the same token (credential): its leading messages that are equal to the ones then, markers of caching left
+request of the same session (or, without one, of the same credential): its leading messages that are equal to the ones then, markers of caching left
 out of account, and the system prompt and tools if they are equal too; as compact JSON, `bytes // 4`. Of the rest one is
 `input_tokens` and the others `cache_creation_input_tokens` if the request marks anything for caching; else all are
 `input_tokens`. The three add up to the request. An answer costs one token for each 4 bytes of its blocks, at least 1.
@@ -21,12 +21,12 @@ class Usage:
         self._lock = threading.Lock()
         self._before: dict[str, list[str]] = {}
 
-    def count(self, token: str, raw: bytes, body: Json, content: list[Json]) -> Json:
+    def count(self, who: str, raw: bytes, body: Json, content: list[Json]) -> Json:
         head = _compact([body.get("system"), body.get("tools")])
         parts = [head] + [_compact(message) for message in body.get("messages", [])]
         with self._lock:
-            before = self._before.get(token, [])
-            self._before[token] = parts
+            before = self._before.get(who, [])
+            self._before[who] = parts
         same = 0
         for old, new in zip(before, parts):
             if old != new:

@@ -20,8 +20,8 @@ export async function launch(): Promise<Browser> {
 }
 
 /** Starts a program and waits until it prints a line that holds a link; its output so far is in the error if it does not. */
-export async function startWithLink(command: string, args: readonly string[], cwd: string): Promise<{ child: ChildProcess; link: string }> {
-  const child = spawn(command, args, { cwd, stdio: ["ignore", "pipe", "pipe"] });
+export async function startWithLink(command: string, args: readonly string[], cwd: string, env: NodeJS.ProcessEnv = process.env): Promise<{ child: ChildProcess; link: string }> {
+  const child = spawn(command, args, { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
   let printed = "";
   const link = await new Promise<string>((found, failed) => {
     const timer = setTimeout(() => failed(new Error(`no link within 30 s; printed:\n${printed}`)), 30_000);

@@ -29,6 +29,8 @@ from formicarium import Hello, Seat, Seen
 WORLD = "world"
 #: How much of a tick's deadline the model gets, and how long it may then take to stop.
 PATIENCE, GRACE_S = 0.9, 5.0
+#: After so many failures in a row a new session begins: the old one may have grown too long for the model.
+FAILURES = 3
 TASK = """You live in a simulated world. Each message shows you what you see in a tick; answer it by calling one of \
 the tools, which are all that you can do. Think briefly: others act at the same time.
 
@@ -41,11 +43,12 @@ QUIET = {
     "DISABLE_AUTOUPDATER": "1",
     "DISABLE_ERROR_REPORTING": "1",
     "DISABLE_TELEMETRY": "1",
+    "ENABLE_TOOL_SEARCH": "false",
 }
 
 
 class ModelError(Exception):
-    """The model could not be asked, or did not answer; the session goes on."""
+    """The model could not be asked, or did not answer. The session is sound."""
 
 
 class Turn:
@@ -57,7 +60,7 @@ class Turn:
         self.thoughts: list[str] = []
 
     def call(self, name: str, args: dict[str, Any]) -> CallToolResult:
-        """Takes a tool call down. An action ends the model's turn, so that a tick costs one request; speech does not."""
+        """Takes a tool call down. An action ends the model's turn, so a tick costs one request; speech does not."""
         acted = sum(action["name"] != "say" for action in self.actions)
         if name != "say" and acted == self.limit:
             return CallToolResult(content=[_text(f"Not done: {self.limit} action(s) a tick.")], is_error=True)
@@ -73,29 +76,32 @@ class Player:
         self.hello = hello
         self.turn = Turn(hello.limits["actions"])
         self._client: ClaudeSDKClient | None = None
+        self._failures = 0
 
     async def think(self, seen: Seen) -> Turn:
-        """Shows the model an observation; returns what it wants to do. Raises if it cannot be asked."""
+        """Shows the model an observation; returns what it wants to do. Raises if it does not say; see `recover`."""
         self.turn = turn = Turn(self.hello.limits["actions"])
+        if self._client is None:
+            self._client = ClaudeSDKClient(self._options())
+            await self._client.connect()
         try:
-            if self._client is None:
-                self._client = ClaudeSDKClient(self._options())
-                await self._client.connect()
-            try:
-                async with asyncio.timeout(seen.deadline_ms / 1000 * PATIENCE):
-                    await self._client.query(seen.text)
-                    await self._take(turn)
-            except TimeoutError:
-                async with asyncio.timeout(GRACE_S):
-                    await self._client.interrupt()
-                    await self._take(Turn(0))
-                raise ModelError("the model took too long") from None
-        except ModelError:
-            raise
-        except BaseException:
-            await self.close()
-            raise
+            async with asyncio.timeout(seen.deadline_ms / 1000 * PATIENCE):
+                await self._client.query(seen.text)
+                await self._take(turn)
+        except TimeoutError:
+            async with asyncio.timeout(GRACE_S):
+                await self._client.interrupt()
+                await self._take(Turn(0))
+            raise ModelError("the model took too long") from None
+        self._failures = 0
         return turn
+
+    async def recover(self, error: Exception) -> None:
+        """After `think` raised: ends a session that is of no use. Pass the tick before, this may take a while."""
+        self._failures += 1
+        if not isinstance(error, ModelError) or self._failures == FAILURES:
+            self._failures = 0
+            await self.close()
 
     async def _take(self, turn: Turn) -> None:
         """Reads what the model does until its turn is over."""
@@ -105,7 +111,7 @@ class Player:
                 turn.thoughts += [block.text for block in message.content if isinstance(block, TextBlock)]
             elif isinstance(message, ResultMessage):
                 if message.is_error and turn.limit and not turn.actions:
-                    raise ModelError(f"{message.api_error_status or message.subtype}: {message.result}")
+                    raise ModelError(message.result or "; ".join(message.errors or [message.subtype]))
                 return
         raise RuntimeError("the session ended")
 
@@ -127,16 +133,16 @@ class Player:
             skills=[],
             strict_mcp_config=True,
             verbatim_prompts=True,
+            max_buffer_size=64 * 1024 * 1024,
         )
 
     def _server(self) -> Server[Any]:
-        """The actions as tools, with the catalogue's own JSON Schemas. The host checks arguments; no need to do so here."""
+        """The actions as tools, with the catalogue's own JSON Schemas. The host checks arguments, so we need not."""
         tools = [
             Tool(
                 name=action.name,
                 description=action.description,
                 input_schema=action.parameters,
-                _meta={"anthropic/alwaysLoad": True},
             )
             for action in self.hello.actions
         ]
@@ -166,6 +172,7 @@ async def main() -> None:
             except Exception as error:  # whatever it is, the world goes on and so does this agent
                 seat.log(f"tick {seen.tick}: {type(error).__name__}: {error}"[:log_chars])
                 seat.act(None)
+                await player.recover(error)
                 continue
             thought = "\n".join(turn.thoughts)[:thought_chars] or None
             if all(action["name"] == "say" for action in turn.actions):

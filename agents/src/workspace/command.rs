@@ -64,6 +64,24 @@ pub fn resolve(
     })
 }
 
+/// Where a command without a path is looked for, after the seat's own `program` folder: beside the host's executable,
+/// where `make agents` installs (`agents/bin` beside that folder), and on the host's `PATH`.
+pub fn search_folders() -> Vec<PathBuf> {
+    let own = std::env::current_exe().ok();
+    let beside = own.as_deref().and_then(Path::parent);
+    let agents = beside
+        .and_then(Path::parent)
+        .map(|folder| folder.join("agents/bin"));
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    beside
+        .map(Path::to_owned)
+        .into_iter()
+        .chain(agents)
+        .chain(std::env::split_paths(&path))
+        .filter(|folder| folder.is_absolute())
+        .collect()
+}
+
 fn is_executable(path: &Path) -> bool {
     std::fs::metadata(path)
         .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
@@ -89,32 +107,13 @@ fn find(command: &str, at: &Workspace) -> Result<PathBuf, NotFound> {
         None
     } else {
         // A folder in the name (`bin/agent`) is one of the program's own; system folders have none.
-        let beside = std::env::current_exe()
-            .ok()
-            .and_then(|exe| exe.parent().map(Path::to_owned));
         let in_system = !command.contains('/');
-        look(at.program.join(command), "the seat's program folder".into())
-            .or_else(|| {
-                let folder = beside.as_deref().filter(|_| in_system)?;
-                look(
-                    folder.join(command),
-                    "the folder of the formicarium executable".into(),
-                )
-            })
-            .or_else(|| {
-                // target/agents/bin beside target/release.
-                let folder = beside.as_deref().filter(|_| in_system)?.parent()?;
-                look(
-                    folder.join("agents/bin").join(command),
-                    "the folder of installed agents (make agents)".into(),
-                )
-            })
-            .or_else(|| {
-                let search = std::env::var_os("PATH").filter(|_| in_system)?;
-                std::env::split_paths(&search)
-                    .filter(|folder| folder.is_absolute())
-                    .find_map(|folder| look(folder.join(command), folder.display().to_string()))
-            })
+        look(at.program.join(command), "the seat's program folder".into()).or_else(|| {
+            search_folders()
+                .into_iter()
+                .filter(|_| in_system)
+                .find_map(|folder| look(folder.join(command), folder.display().to_string()))
+        })
     };
     found.ok_or_else(|| {
         if places.is_empty() {

@@ -59,7 +59,13 @@ function events(value: unknown): FeedEvent[] {
   return out;
 }
 
-const status = (value: unknown): SeatStatus => ({ status: text(loose(value)["status"], "starting"), reason: textOrNull(loose(value)["reason"]) });
+function status(value: unknown): SeatStatus {
+  const root = loose(value);
+  const base = { status: text(root["status"], "starting"), reason: textOrNull(root["reason"]) };
+  if (root["cost"] == null) return base;
+  const cost = loose(root["cost"]);
+  return { ...base, cost: { tokens: number(cost["tokens"]), calls: number(cost["calls"]), usd: number(cost["usd"]) } };
+}
 
 export function readStatic(json: unknown): Static {
   const root = object(json, "static");

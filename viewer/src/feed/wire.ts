@@ -9,7 +9,9 @@ export const PAYLOAD_LIMIT_BYTES = 64 * 1024 * 1024;
 const FLAG_DEFLATE = 1;
 
 export type SeatStatusName = "starting" | "ready" | "playing" | "late" | "absent" | "exited" | "ended";
-export interface SeatStatus { readonly status: string; readonly reason: string | null }
+/** What a seat's calls of a model have used so far. */
+export interface CostTotals { readonly tokens: number; readonly calls: number; readonly usd: number }
+export interface SeatStatus { readonly status: string; readonly reason: string | null; readonly cost?: CostTotals }
 
 export interface Kind { readonly name: string; readonly glyph: string; readonly colour: string; readonly solid: boolean; readonly opaque: boolean }
 export interface Space { readonly width: number; readonly height: number; readonly torus: boolean }
@@ -108,7 +110,7 @@ export interface StatusMessage {
   readonly head_tick: number;
   readonly head_seq: number;
   readonly tps: number;
-  readonly seats: readonly { readonly seat: number; readonly status: string; readonly reason: string | null }[];
+  readonly seats: readonly (SeatStatus & { readonly seat: number })[];
 }
 export interface GapMessage { readonly type: "gap"; readonly from: number; readonly to: number; readonly reason: string }
 export interface EndMessage { readonly type: "end"; readonly tick: number; readonly reason: string; readonly scores: readonly number[] }

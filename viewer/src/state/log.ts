@@ -1,10 +1,11 @@
 // Which events the timeline shows, in which group and in which words; and the bounded log of them. Must not know the DOM.
 import type { FeedEvent } from "../feed/wire";
 
-export type Group = "messages" | "thoughts" | "rejections" | "trouble" | "deeds" | "logs";
+export type Group = "messages" | "thoughts" | "tools" | "rejections" | "trouble" | "deeds" | "logs";
 export const GROUPS: readonly { readonly group: Group; readonly title: string; readonly shown: boolean; readonly hint: string }[] = [
   { group: "messages", title: "Messages", shown: true, hint: "what agents say" },
   { group: "thoughts", title: "Thoughts", shown: true, hint: "what agents think, seen by spectators only" },
+  { group: "tools", title: "Tool calls", shown: true, hint: "which tools agents of models call" },
   { group: "rejections", title: "Refusals", shown: true, hint: "actions the world refused, and why" },
   { group: "trouble", title: "Trouble", shown: true, hint: "late, absent, crashed, garbage: and whose fault" },
   { group: "deeds", title: "Deeds", shown: false, hint: "what happens in the world" },
@@ -18,8 +19,9 @@ export function groupOf(name: string): Group | null {
   switch (name) {
     case "speech.said": return "messages";
     case "agent.thought": return "thoughts";
+    case "agent.tool": return "tools";
     case "action.rejected": return "rejections";
-    case "agent.fault": case "agent.status": case "seat.late": case "seat.absent": case "seat.back": return "trouble";
+    case "agent.fault": case "agent.status": case "agent.budget": case "seat.late": case "seat.absent": case "seat.back": return "trouble";
     case "agent.log": return "logs";
     case "harvest.grew": return null;
     default: return "deeds";

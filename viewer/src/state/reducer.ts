@@ -33,7 +33,7 @@ export interface World {
 export type Input =
   | { readonly kind: "snapshot"; readonly tick: number; readonly body: Snapshot }
   | { readonly kind: "tick"; readonly tick: number; readonly body: TickDelta }
-  | { readonly kind: "status"; readonly seats: readonly { readonly seat: number; readonly status: string; readonly reason: string | null }[] };
+  | { readonly kind: "status"; readonly seats: readonly (SeatStatus & { readonly seat: number })[] };
 
 export const EMPTY: World = {
   tick: 0, things: new Map(), bodies: new Map(), scores: [], seats: [], metrics: [], events: [],
@@ -99,10 +99,10 @@ function fromTick(world: World, tick: number, body: TickDelta): World {
 /** No scenario has more seats; it keeps a broken index from making a huge array. */
 const MOST_SEATS = 100_000;
 
-function fromStatus(world: World, changes: readonly { seat: number; status: string; reason: string | null }[]): World {
+function fromStatus(world: World, changes: readonly (SeatStatus & { readonly seat: number })[]): World {
   if (changes.length === 0) return world;
   const next = [...world.seats];
-  for (const change of changes) if (change.seat < MOST_SEATS) next[change.seat] = { status: change.status, reason: change.reason };
+  for (const { seat, ...status } of changes) if (seat < MOST_SEATS) next[seat] = status;
   return { ...world, seats: Array.from(next, (seat) => seat ?? UNKNOWN_SEAT) };
 }
 

@@ -21,6 +21,10 @@ export function SeatPanel({ store, fixed }: { store: Store; fixed: Static }) {
   if (body) facts.push(["at", `${body.x}, ${body.y}`]);
   if (body && body.face >= 0) facts.push(["faces", FACES[body.face] ?? "?"]);
   if (body && body.flags & FLAG_TIMED_OUT) facts.push(["hit", "timed out"]);
+  if (state.cost) {
+    facts.push(["tokens", amount(state.cost.tokens)], ["model calls", amount(state.cost.calls)]);
+    if (state.cost.usd > 0) facts.push(["cost", `US$ ${state.cost.usd.toFixed(state.cost.usd < 1 ? 4 : 2)}`]);
+  }
   return (
     <section class="panel seat" aria-label={`Selected: ${info.name}`} data-testid="seat-panel" data-seat={info.name}>
       <div class="panel-head">

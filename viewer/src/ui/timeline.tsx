@@ -65,7 +65,8 @@ function Line({ row, store, fixed }: { row: Row; store: Store; fixed: Static }) 
         {name !== null && <b>{name}</b>}
         {group === "messages" && how === "whisper" && <em> to {store.seatName(to)}</em>}
         {group === "messages" && how === "broadcast" && <em> to all</em>}
-        {group === "thoughts" && <em> thinks</em>}{" "}
+        {group === "thoughts" && <em> thinks</em>}
+        {group === "tools" && <em> calls</em>}{" "}
         <span class="words">{sentence(event, store.seatName)}</span>
         {row.times > 1 && <span class="times num"> ×{row.times}</span>}
       </span>

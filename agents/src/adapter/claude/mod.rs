@@ -445,3 +445,6 @@ impl Adapter for Claude {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

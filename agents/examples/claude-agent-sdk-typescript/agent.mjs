@@ -3,9 +3,9 @@
  *
  * The seat's actions are the tools of an MCP server within this process, and one session with the model lasts the whole
  * run: each observation is a message to it, the tools that it calls become the tick's `act`, what it writes becomes the
- * `thought`. Whatever fails on the way to the model is a `log` line and a pass, and the next tick is asked anew. Settings
- * come from the environment: MODEL, ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL. Plain JavaScript with types in comments, so
- * that Node 20 runs it without a build; README.md says how to run and how to check it.
+ * `thought`. Whatever fails on the way to the model is a `log` line and a pass, and the next tick is asked anew. What to
+ * ask comes from the environment: MODEL, ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL. Plain JavaScript with types in comments, so
+ * that Node 20 runs it without a build; README.md says how to run it.
  */
 
 import { createRequire } from "node:module";
@@ -17,14 +17,15 @@ import { pathToFileURL } from "node:url";
 /** @typedef {import("@anthropic-ai/claude-agent-sdk").SDKUserMessage} UserMessage */
 /** @typedef {{name: string, args: Record<string, unknown>}} Action */
 /** @typedef {{name: string, description: string, parameters: any}} Catalogued */
-/** @typedef {{seat: string, role: string, rules: string, actions: Catalogued[], limits: Record<string, number>}} Hello */
+/** @typedef {Record<"seat" | "role" | "rules", string>} Words */
+/** @typedef {Words & {actions: Catalogued[], limits: Record<string, number>}} Hello */
 /** @typedef {{tick: number, deadline_ms: number, text: string}} Seen */
 
 // Agents are copied to a folder of their own, so the packages are not found beside this file: the cast says where.
 const packages = process.env.FORMICARIUM_NODE_MODULES;
+const finder = packages && createRequire(path.resolve(packages, "here.js"));
 /** @param {string} name */
-const load = (name) =>
-  import(packages ? pathToFileURL(createRequire(path.join(path.resolve(packages), "here.js")).resolve(name)).href : name);
+const load = (name) => import(finder ? pathToFileURL(finder.resolve(name)).href : name);
 
 /** @type {typeof import("@anthropic-ai/claude-agent-sdk")} */
 const { query } = await load("@anthropic-ai/claude-agent-sdk");
@@ -37,11 +38,13 @@ const WORLD = "world";
 /** How much of a tick's deadline the model gets, and how long it may then take to stop. */
 const PATIENCE = 0.9;
 const GRACE_MS = 5000;
-const TASK = `You live in a simulated world. Each message shows you what you see in a tick; answer it by calling one of \
-the tools, which are all that you can do. Think briefly: others act at the same time.
+/** After so many failures in a row a new session begins: the old one may have grown too long for the model. */
+const FAILURES = 3;
+const TASK = `You live in a simulated world. Each message shows you what you see in a tick; answer it by calling one \
+of the tools, which are all that you can do. Think briefly: others act at the same time.
 
 `;
-/** The CLI that the SDK starts talks to the model and to nothing else, keeps what it writes in HOME, and gives up early. */
+/** The CLI that the SDK starts talks to the model alone, keeps what it writes in HOME, and gives up early. */
 const QUIET = {
   CLAUDE_CONFIG_DIR: path.join(process.env.HOME ?? ".", ".claude"),
   CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: "1",
@@ -49,10 +52,13 @@ const QUIET = {
   DISABLE_AUTOUPDATER: "1",
   DISABLE_ERROR_REPORTING: "1",
   DISABLE_TELEMETRY: "1",
+  ENABLE_TOOL_SEARCH: "false",
 };
 
-/** The model could not be asked, or did not answer; the session goes on. */
-class ModelError extends Error {}
+/** The model could not be asked, or did not answer. The session is sound. */
+class ModelError extends Error {
+  name = "ModelError";
+}
 
 /** What the model wants in the tick that is on: filled by tool calls and by what it writes. */
 class Turn {
@@ -86,6 +92,7 @@ class Turn {
 class Player {
   /** @type {Query | null} */ #session = null;
   /** @type {(message: UserMessage) => void} */ #send = () => {};
+  #failures = 0;
 
   /** @param {Hello} hello */
   constructor(hello) {
@@ -94,26 +101,34 @@ class Player {
   }
 
   /**
-   * Shows the model an observation; returns what it wants to do. Throws if it cannot be asked.
+   * Shows the model an observation; returns what it wants to do. Throws if it does not say; see `recover`.
    * @param {Seen} seen
    */
   async think(seen) {
     const turn = (this.turn = new Turn(this.hello.limits.actions));
-    try {
-      this.#session ??= this.#open();
-      this.#send({ type: "user", message: { role: "user", content: seen.text }, parent_tool_use_id: null });
-      const taken = this.#take(this.#session, turn);
-      if (!(await within(seen.deadline_ms * PATIENCE, taken))) {
-        turn.limit = 0;
-        const stopped = this.#session.interrupt().then(() => taken);
-        if (!(await within(GRACE_MS, stopped))) throw new Error("the model took too long and did not stop");
-        throw new ModelError("the model took too long");
-      }
-    } catch (error) {
-      if (!(error instanceof ModelError)) this.close();
-      throw error;
+    this.#session ??= this.#open();
+    this.#send({ type: "user", message: { role: "user", content: seen.text }, parent_tool_use_id: null });
+    const taken = this.#take(this.#session, turn);
+    if (!(await within(seen.deadline_ms * PATIENCE, taken))) {
+      turn.limit = 0;
+      const stopped = this.#session.interrupt().then(() => taken);
+      if (!(await within(GRACE_MS, stopped))) throw new Error("the model took too long and did not stop");
+      throw new ModelError("the model took too long");
     }
+    this.#failures = 0;
     return turn;
+  }
+
+  /**
+   * After `think` threw: ends a session that is of no use.
+   * @param {unknown} error
+   */
+  recover(error) {
+    this.#failures += 1;
+    if (!(error instanceof ModelError) || this.#failures === FAILURES) {
+      this.#failures = 0;
+      this.close();
+    }
   }
 
   close() {
@@ -134,8 +149,7 @@ class Player {
       } else if (message.type === "result") {
         if (message.is_error && turn.limit && !turn.actions.length) {
           const said = message.subtype === "success" ? message.result : message.errors.join("; ");
-          const status = message.subtype === "success" ? message.api_error_status : null;
-          throw new ModelError(`${status ?? message.subtype}: ${said}`);
+          throw new ModelError(said || message.subtype);
         }
         return;
       }
@@ -165,14 +179,16 @@ class Player {
     });
   }
 
-  /** The actions as tools, with the catalogue's own JSON Schemas. The host checks arguments; no need to do so here. */
+  /** The actions as tools, with the catalogue's own JSON Schemas. The host checks arguments, so we need not. */
   #server() {
     const tools = this.hello.actions.map(({ name, description, parameters }) => {
-      return { name, description, inputSchema: parameters, _meta: { "anthropic/alwaysLoad": true } };
+      return { name, description, inputSchema: parameters };
     });
     const world = new McpServer({ name: WORLD, version: "1" }, { capabilities: { tools: {} } });
     world.server.setRequestHandler(ListToolsRequestSchema, () => ({ tools }));
-    world.server.setRequestHandler(CallToolRequestSchema, ({ params }) => this.turn.call(params.name, params.arguments ?? {}));
+    world.server.setRequestHandler(CallToolRequestSchema, ({ params: { name, arguments: args = {} } }) => {
+      return this.turn.call(name, args);
+    });
     return world;
   }
 }
@@ -211,6 +227,13 @@ async function within(ms, work) {
   }
 }
 
+/**
+ * The first so many characters, as the host counts them: half a pair of UTF-16 would be no JSON.
+ * @param {string} text
+ * @param {number} chars
+ */
+const cut = (text, chars) => [...text.slice(0, 2 * chars)].slice(0, chars).join("");
+
 /** @param {object} message */
 const tell = (message) => process.stdout.write(JSON.stringify(message) + "\n");
 
@@ -225,12 +248,13 @@ for await (const line of readline.createInterface({ input: process.stdin })) {
     const tick = message.tick;
     try {
       const turn = await player.think(message);
-      const thought = turn.thoughts.join("\n").slice(0, limits.thought_chars);
+      const thought = cut(turn.thoughts.join("\n"), limits.thought_chars);
       if (turn.actions.every((action) => action.name === "say")) turn.actions.push({ name: "wait", args: {} });
       tell({ type: "act", tick, actions: turn.actions, ...(thought && { thought }) });
     } catch (error) {
-      tell({ type: "log", text: `tick ${tick}: ${error}`.slice(0, limits.log_chars) });
+      tell({ type: "log", text: cut(`tick ${tick}: ${error}`, limits.log_chars) });
       tell({ type: "act", tick, actions: [] });
+      player.recover(error);
     }
   } else if (message.type === "end") {
     break;
