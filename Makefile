@@ -50,6 +50,7 @@ test-rust: build
 test-agents: build
 	python3 tests/standin/test_standin.py
 	FORMICARIUM_BIN=$(abspath $(BIN)) FORMICARIUM_AGENTS=$(abspath $(AGENTS)) python3 tests/sdk/test_sdk.py
+	FORMICARIUM_BIN=$(abspath $(BIN)) FORMICARIUM_AGENTS=$(abspath $(AGENTS)) python3 tests/acp/test_acp.py
 
 test-page: build
 	cd viewer && FORMICARIUM_BIN=$(abspath $(BIN)) npm run test:e2e

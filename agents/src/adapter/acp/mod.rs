@@ -5,30 +5,32 @@
 //! observation. The host offers the agent no files and no terminals, and answers its requests for permission by the
 //! plan. What was measured, and ways not taken: docs/design/acp.md.
 
+mod open;
 mod policy;
 mod talk;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod wire;
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
 use self::talk::Talk;
-use self::wire::{Ask, Failure, Line, SERVER, Update, Usage};
+use self::turn::Next;
+use self::wire::{Ask, Failure, Line, Update};
 use super::claude::advice;
 use super::lines::{Lines, Piece};
 use super::{Adapter, Launch, Output};
-use crate::event::{Blame, Cost, Fault, FaultKind, Transcript, TranscriptKind};
+use crate::event::{Blame, Fault, FaultKind, Transcript, TranscriptKind};
 use crate::mcp::play::{Answer, Play};
 use crate::mcp::rpc::{self, Todo};
 use crate::mcp::socket;
 use crate::mcp::tools::Tools;
 use crate::plan::AcpPlan;
-use crate::protocol::{FromAgent, Hello, Ready, ToAgent, excerpt};
+use crate::protocol::{Hello, ToAgent, excerpt};
 use crate::workspace::Workspace;
 
 /// Longest line of the agent: a file that it shows, escaped, and room.
@@ -37,9 +39,6 @@ const LINE_BYTES: usize = 32 << 20;
 const CANCEL_MS: u64 = 10_000;
 /// Lines that are no JSON-RPC and are told of; some programs talk on their output.
 const GARBAGE_TOLD: u32 = 3;
-/// The mode that is taken, where an agent offers it and the plan names none: the one that asks before it does things.
-const ASKING_MODE: &str = "default";
-
 /// What the host has asked and not been answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asked {
@@ -61,17 +60,6 @@ enum State {
     Running,
     /// In a turn that was cancelled for being silent.
     Cancelled,
-}
-
-/// What comes after a turn, if the tick is still open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Next {
-    /// The tick is passed.
-    Pass,
-    /// Another turn, if there is an observation that the agent has not seen.
-    News,
-    /// Another turn with the same observation.
-    Again,
 }
 
 /// A call of a tool whose answer waits for the next observation.
@@ -307,183 +295,6 @@ impl Acp {
         }
     }
 
-    fn initialized(&mut self, result: &Value, out: &mut dyn FnMut(Output)) {
-        let version = &result["protocolVersion"];
-        if *version != wire::VERSION {
-            let detail = format!(
-                "the agent speaks version {version} of ACP, and this host speaks {}; use a version of it that does too",
-                wire::VERSION
-            );
-            return Self::give_up(FaultKind::SpawnFailed, Blame::Agent, detail, out);
-        }
-        let info = &result["agentInfo"];
-        let name = info["title"].as_str().or(info["name"].as_str());
-        let version = info["version"].as_str().unwrap_or_default();
-        self.name = format!("{} {version}", name.unwrap_or("ACP agent"))
-            .trim_end()
-            .to_owned();
-        self.loads = result["agentCapabilities"]["loadSession"] == true;
-        match self.session.clone().filter(|_| self.loads) {
-            Some(session) => {
-                let mut params = self.session_params();
-                params["sessionId"] = json!(session);
-                self.request(Asked::Load, &params, out);
-            }
-            None => self.open_new(out),
-        }
-    }
-
-    fn open_new(&mut self, out: &mut dyn FnMut(Output)) {
-        self.session = None;
-        let params = self.session_params();
-        self.request(Asked::New, &params, out);
-    }
-
-    /// Where the agent works, and the one tool server that it gets. No secret: this ends in argv of some agents' children.
-    fn session_params(&self) -> Value {
-        let (command, args) = match self.plan.bridge.split_first() {
-            Some((command, args)) => (command.clone(), args.to_vec()),
-            None => (String::new(), Vec::new()),
-        };
-        let socket = self.socket.display().to_string();
-        let args: Vec<String> = args.into_iter().chain([socket]).collect();
-        json!({"cwd": self.cwd.display().to_string(),
-            "mcpServers": [{"name": SERVER, "command": command, "args": args, "env": []}]})
-    }
-
-    /// A session is open; `modes` are what the agent offers in it.
-    fn opened(&mut self, modes: &Value, out: &mut dyn FnMut(Output)) {
-        let offered: Vec<&str> = modes["availableModes"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|mode| mode["id"].as_str())
-            .collect();
-        let wanted = self.plan.mode.as_deref().unwrap_or(ASKING_MODE);
-        if offered.contains(&wanted) {
-            if modes["currentModeId"] != wanted {
-                let params = json!({"sessionId": self.session, "modeId": wanted});
-                return self.request(Asked::Mode, &params, out);
-            }
-        } else if self.plan.mode.is_some() {
-            let have = match offered.is_empty() {
-                true => "none".to_owned(),
-                false => offered.join(", "),
-            };
-            let detail = format!(
-                "the agent has no mode {wanted:?}; it has: {have}; correct `mode` in the cast"
-            );
-            return Self::give_up(FaultKind::SpawnFailed, Blame::Cast, detail, out);
-        }
-        self.ready(out);
-    }
-
-    fn ready(&mut self, out: &mut dyn FnMut(Output)) {
-        self.state = State::Idle;
-        let name = Some(self.name.clone());
-        out(Output::Message(FromAgent::Ready(Ready { name })));
-        if self.play.is_open() && !self.over {
-            self.begin_turn(out);
-        }
-    }
-
-    /// Begins a turn with the present observation.
-    fn begin_turn(&mut self, out: &mut dyn FnMut(Output)) {
-        let mut text = String::new();
-        if !std::mem::replace(&mut self.is_greeted, true)
-            && let Some(hello) = &self.hello
-        {
-            text = greeting(hello, self.plan.prompt.as_deref());
-        }
-        text += &self.play.show();
-        let params = json!({"sessionId": self.session, "prompt": [{"type": "text", "text": text}]});
-        self.state = State::Running;
-        self.has_called = false;
-        self.request(Asked::Prompt, &params, out);
-    }
-
-    fn transcribe_end(&self, reason: &str, out: &mut dyn FnMut(Output)) {
-        out(Output::Transcript(Transcript {
-            kind: TranscriptKind::Result,
-            text: reason.to_owned(),
-            line: json!({"stopReason": reason}).to_string(),
-        }));
-    }
-
-    fn turn_over(&mut self, result: &Value, out: &mut dyn FnMut(Output)) {
-        self.flush(out);
-        let reason = result["stopReason"].as_str().unwrap_or_default();
-        self.transcribe_end(reason, out);
-        self.tell_cost(&result["usage"], out);
-        let expected = self.over || self.state == State::Cancelled;
-        let trouble = match reason {
-            "end_turn" => return self.idle(Next::News, out),
-            // What was cut off by a limit of calls goes on, unless it would be cut off for ever.
-            "max_turn_requests" if self.has_called => return self.idle(Next::Again, out),
-            "max_turn_requests" => {
-                "its turn reached the agent's limit of model calls without a call of the seat's tools"
-            }
-            "cancelled" if expected => return self.idle(Next::News, out),
-            "cancelled" => "its turn was cancelled, and not by this host",
-            "refusal" => "the model refused to go on; look at the scenario's prompts",
-            "max_tokens" => {
-                "the model's answer reached its limit of tokens; ask for shorter answers in the prompt, or raise the agent's \
-                 own limit"
-            }
-            _ => "its turn ended for a reason that this host does not know",
-        };
-        let detail = format!(
-            "{trouble} (stopReason {reason:?}); it passes this tick and tries again with the next"
-        );
-        Self::fault(FaultKind::ModelError, Blame::Agent, detail, out);
-        self.idle(Next::Pass, out);
-    }
-
-    /// The turn is over. What of the present tick is still open goes on as said, or is passed.
-    fn idle(&mut self, next: Next, out: &mut dyn FnMut(Output)) {
-        self.held = None;
-        self.state = State::Idle;
-        if self.over || !self.play.is_open() {
-            return;
-        }
-        let goes_on = match next {
-            Next::Pass => false,
-            Next::News => self.play.has_news(),
-            Next::Again => true,
-        };
-        if goes_on {
-            self.begin_turn(out);
-        } else {
-            self.pass(out);
-        }
-    }
-
-    fn tell_cost(&mut self, usage: &Value, out: &mut dyn FnMut(Output)) {
-        let usage: Usage = serde_json::from_value(usage.clone()).unwrap_or_default();
-        // A session that was loaded may count anew.
-        let before = if self.usd < self.told_usd {
-            0.0
-        } else {
-            self.told_usd
-        };
-        let cost = Cost {
-            model: self.name.clone(),
-            input_tokens: usage.input_tokens,
-            output_tokens: usage.output_tokens,
-            cache_read_tokens: usage.cached_read_tokens,
-            cache_write_tokens: usage.cached_write_tokens,
-            usd: self.usd - before,
-        };
-        self.told_usd = self.usd;
-        let nothing = Cost {
-            model: self.name.clone(),
-            ..Cost::default()
-        };
-        if cost != nothing {
-            out(Output::Cost(cost));
-        }
-    }
-
     /// A call of a tool; none: it is held.
     fn called(
         &mut self,
@@ -525,21 +336,6 @@ fn tell(play: &mut Play, said: Transcript, words: &str, out: &mut dyn FnMut(Outp
     out(Output::Transcript(said));
 }
 
-/// What stands before the first observation of a session.
-fn greeting(hello: &Hello, prompt: Option<&str>) -> String {
-    let mut text = match prompt {
-        Some(prompt) => format!("{}\n\n", prompt.trim_end()),
-        None => format!(
-            "You are {} in \"{}\".\n{}\n{}\nPlay with the tools of the server {SERVER}.\n\n",
-            hello.seat, hello.scenario.title, hello.role, hello.rules
-        ),
-    };
-    if let Some(note) = hello.remembered.as_ref().and_then(Value::as_str) {
-        text += &format!("You were started again. Your note from before: {note}\n\n");
-    }
-    text
-}
-
 impl Adapter for Acp {
     fn start(&mut self, at: &Workspace) -> Launch {
         self.lines = Lines::new(LINE_BYTES);
@@ -550,26 +346,7 @@ impl Adapter for Acp {
         self.garbage = 0;
         self.cwd = at.workspace.clone();
         self.socket = at.root.join(socket::NAME);
-        let mut env: Vec<(String, OsString)> = [
-            ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
-            ("DISABLE_AUTOUPDATER", "1"),
-            ("DISABLE_TELEMETRY", "1"),
-            ("DISABLE_ERROR_REPORTING", "1"),
-            // The seat's tools stand in the first request, not behind a search for tools.
-            ("ENABLE_TOOL_SEARCH", "false"),
-            // A call may be held for as long as a tick takes; the host's own deadlines end that, not the agent's.
-            ("MCP_TOOL_TIMEOUT", "86400000"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.into()))
-        .to_vec();
-        env.push(("CLAUDE_CONFIG_DIR".into(), at.home.join(".claude").into()));
-        env.push(("CLAUDE_CODE_TMPDIR".into(), at.tmp.clone().into()));
-        if let Some((url, key)) = &self.plan.model_door {
-            env.push(("ANTHROPIC_BASE_URL".into(), url.into()));
-            env.push(("ANTHROPIC_API_KEY".into(), key.into()));
-        }
-        let args = Vec::new();
-        Launch { args, env }
+        open::launch(&self.plan, at)
     }
 
     fn read(&mut self, bytes: &[u8], out: &mut dyn FnMut(Output)) {

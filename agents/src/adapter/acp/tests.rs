@@ -337,8 +337,8 @@ fn one_turn_spans_ticks_the_call_is_held_and_carries_the_next_observation() {
     seat.calls(12, "move");
     seat.agent(r#"{"id":3,"result":{"stopReason":"cancelled","usage":{"inputTokens":5,"outputTokens":6}}}"#);
     seat.check(expect![[r#"
-        tool 1 < {"id":9,"jsonrpc":"2.0","result":{"content":[{"text":"The run is over: done. Your score: 3.","type":"text"}],"isError":false}}
         agent < {"jsonrpc":"2.0","method":"session/cancel","params":{"sessionId":"s1"}}
+        tool 1 < {"id":9,"jsonrpc":"2.0","result":{"content":[{"text":"The run is over: done. Your score: 3.","type":"text"}],"isError":false}}
         alarm Some(5000)
         tool 1 < {"id":12,"jsonrpc":"2.0","result":{"content":[{"text":"the run is over; end your turn","type":"text"}],"isError":true}}
         alarm Some(5000)
@@ -424,7 +424,8 @@ fn permissions_are_for_the_seats_own_tools_and_the_plans() {
         {"name":"Bash"} -> "selected" "never"
         {"name":"Bash"} -> "cancelled" null
         {"name":"Read"} -> "cancelled" null
-    "#]].assert_eq(&table);
+    "#]]
+    .assert_eq(&table);
     // What was told of a call before counts: a name that comes with the call, and not with the request.
     seat.said.clear();
     seat.update(&json!({"sessionUpdate": "tool_call", "toolCallId": "t", "name": "Bash", "title": "x", "kind": "execute"}));
