@@ -52,6 +52,11 @@ pub enum AgentKind {
     Claude(Box<ClaudeRule>),
     /// Any ACP agent.
     Acp(Box<AcpRule>),
+    /// Whichever MCP client comes with the seat's token.
+    Mcp {
+        /// Milliseconds that the first tick waits for one.
+        ready_ms: u64,
+    },
     /// `builtin:noop`.
     Noop,
     /// `builtin:random`.
@@ -59,6 +64,9 @@ pub enum AgentKind {
     /// `builtin:script` with its file, relative to the cast's folder.
     Script(String),
 }
+
+/// How long the first tick waits for an MCP client unless the cast says otherwise: people start those by hand.
+const MCP_READY_MS: u64 = 60_000;
 
 /// How a process is run.
 #[derive(Debug, Clone)]
@@ -98,6 +106,11 @@ impl Default for ProcessRule {
 pub enum Agent {
     /// A process.
     Process(Program),
+    /// Whichever MCP client comes with the seat's token.
+    Mcp {
+        /// The first tick waits so long for one.
+        ready: Duration,
+    },
     /// A builtin.
     Builtin(Builtin),
 }
@@ -215,6 +228,9 @@ pub fn override_rule(given: &str) -> Result<Rule, CastError> {
     let agent = match command.trim() {
         "builtin:noop" => AgentKind::Noop,
         "builtin:random" => AgentKind::Random,
+        "mcp" => AgentKind::Mcp {
+            ready_ms: MCP_READY_MS,
+        },
         other if other.starts_with("builtin:script:") => {
             AgentKind::Script(other["builtin:script:".len()..].into())
         }
@@ -283,6 +299,14 @@ pub fn seat(
             };
             match &rule.agent {
                 AgentKind::Noop => Ok(builtin("builtin:noop", Builtin::Noop)),
+                AgentKind::Mcp { ready_ms } => Ok(Seated {
+                    label: "mcp".into(),
+                    agent: Agent::Mcp {
+                        ready: Duration::from_millis(*ready_ms),
+                    },
+                    prompt: None,
+                    budget: Budget::default(),
+                }),
                 AgentKind::Random => Ok(builtin("builtin:random", Builtin::Random)),
                 AgentKind::Script(name) => {
                     let path = base.join(name);
@@ -436,6 +460,22 @@ mod tests {
         ] {
             assert_eq!(matches(pattern, name), want, "{pattern} against {name}");
         }
+    }
+
+    #[test]
+    fn a_seat_can_be_left_to_mcp_clients() {
+        let rule = override_rule("alice=mcp").expect("a rule");
+        assert!(matches!(rule.agent, AgentKind::Mcp { ready_ms: 60_000 }));
+        let text = b"format = 1\n[[seat]]\nmatch = \"*\"\nagent = \"mcp\"\nready = \"5s\"\n";
+        let cast = read::cast("casts/x.toml", "x", text).expect("a cast");
+        assert!(matches!(
+            cast.rules[0].agent,
+            AgentKind::Mcp { ready_ms: 5_000 }
+        ));
+        let text =
+            b"format = 1\n[[seat]]\nmatch = \"*\"\nagent = \"mcp\"\nbudget = { tokens = 1 }\n";
+        let faults = read::cast("casts/x.toml", "x", text).expect_err("no budget");
+        assert!(format!("{faults:?}").contains("budget"), "{faults:?}");
     }
 
     #[test]

@@ -6,12 +6,13 @@ use formicarium_engine::scenario::reader::{Item, Reader, Table};
 
 use std::time::Duration;
 
-use super::{AgentKind, Cast, ProcessRule, Rule};
+use super::{AgentKind, Cast, MCP_READY_MS, ProcessRule, Rule};
 
-const AGENTS: [&str; 6] = [
+const AGENTS: [&str; 7] = [
     "process",
     "claude",
     "acp",
+    "mcp",
     "builtin:noop",
     "builtin:random",
     "builtin:script",
@@ -68,6 +69,12 @@ fn rule(table: &Table<'_>) -> Option<Rule> {
         }
         "claude" => super::claude::rule(table)?,
         "acp" => super::acp::rule(table)?,
+        "mcp" => AgentKind::Mcp {
+            ready_ms: table
+                .get("ready")
+                .and_then(|item| milliseconds(&item, 1..=3_600_000))
+                .unwrap_or(MCP_READY_MS),
+        },
         _ => AgentKind::Process(process(table, &ProcessRule::default())?),
     };
     Some(Rule {

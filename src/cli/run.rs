@@ -113,6 +113,9 @@ const DESCRIPTORS: u64 = 512;
 /// Time that spectators get to be told of the end.
 const FAREWELL: Duration = Duration::from_millis(300);
 
+/// What is logged unless the environment says otherwise; the MCP library tells every message.
+const LOGGED: &str = "info,rmcp=warn";
+
 pub(super) fn run(args: RunArgs, logs: LogFormat) -> Exit {
     // Before any thread, and while the process is small: keepers share its pages.
     let nursery = match Nursery::start() {
@@ -223,7 +226,7 @@ fn plan(args: &RunArgs, current: &Path) -> Result<Plan, SetUpError> {
         })?;
     let processes = seated
         .iter()
-        .filter(|seated| matches!(seated.agent, Agent::Process(_)))
+        .filter(|seated| matches!(seated.agent, Agent::Process(_) | Agent::Mcp { .. }))
         .count();
     raise_descriptor_limit(processes, DESCRIPTORS)?;
     let cast_name = match overrides.is_empty() {
@@ -368,7 +371,7 @@ fn start_logging(format: LogFormat, progress: &Progress) {
     use std::io::IsTerminal;
     use tracing_subscriber::EnvFilter;
     let filter =
-        EnvFilter::try_from_env("FORMICARIUM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+        EnvFilter::try_from_env("FORMICARIUM_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
     let progress = progress.clone();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -143,7 +143,8 @@ impl Door {
     /// It is waited for from the next tick on, since it has not been shown this one.
     pub fn arrive(&mut self, seat: usize, again: bool) {
         let door = &mut self.seats[seat];
-        if door.standing == Standing::Away {
+        // An agent that takes the place of one that was late too often is not absent.
+        if door.standing == Standing::Away || (again && door.standing == Standing::Absent) {
             door.standing = Standing::Present { late: 0 };
             if again {
                 door.facts.push(InputBody::Back);

@@ -11,6 +11,7 @@ pub mod door;
 mod hello;
 pub mod ledger;
 mod line;
+mod players;
 pub mod progress;
 pub mod prompt;
 mod tick;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use formicarium_agents::gateway::{Gateway, GatewayError, GatewayPlan, ModelCall, Secret};
+use formicarium_agents::mcp::server::McpError;
 use formicarium_agents::protocol::{self, End, ScenarioName, Time, TimeMode, ToAgent};
 use formicarium_agents::{AgentEventBody, Agents, Nursery, Outgoing, SeatPlan};
 use formicarium_engine::{Bundle, Mode, Params, SEMANTICS, Scenario, World};
@@ -38,6 +40,7 @@ use catalogue::Catalogue;
 use door::{Door, Limits};
 use hello::Greeter;
 use ledger::Ledger;
+use players::Players;
 use progress::Progress;
 use prompt::{PromptError, Prompts};
 use tick::{Awaited, TickLoop};
@@ -195,6 +198,9 @@ pub enum RunError {
     /// The model door.
     #[error(transparent)]
     Door(#[from] GatewayError),
+    /// The seats that are open to MCP clients.
+    #[error(transparent)]
+    Mcp(#[from] McpError),
     /// A fault of ours.
     #[error("a bug in formicarium: {0}")]
     Bug(String),
@@ -364,7 +370,7 @@ pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
     let shown = plan
         .seated
         .iter()
-        .map(|seated| matches!(seated.agent, Agent::Process(_)))
+        .map(|seated| !matches!(seated.agent, Agent::Builtin(_)))
         .collect();
     let absent_after = world.time().absent_after;
     let world = WorldThread::start(world, catalogue.clone(), shown)
@@ -423,6 +429,7 @@ pub async fn execute(
             .collect(),
     );
     let (model_door, calls, tokens) = open_door(&plan).await?;
+    let mut open_seats = Vec::new();
     for (seat, mut seated) in plan.seated.into_iter().enumerate() {
         if let Agent::Process(program) = &mut seated.agent
             && program.adapter.translates()
@@ -442,6 +449,10 @@ pub async fn execute(
                 board.seat_builtin(seat);
                 builtins.push((seat, builtin));
             }
+            Agent::Mcp { ready } => {
+                awaited[seat] = Awaited::Until(tokio::time::Instant::now() + ready);
+                open_seats.push((seat, board.name(seat).to_owned()));
+            }
             Agent::Process(program) => {
                 awaited[seat] = Awaited::Process(Duration::from_millis(program.ready_ms));
                 let name = board.name(seat).to_owned();
@@ -459,7 +470,10 @@ pub async fn execute(
         }
     }
     let (sender, inbox) = mpsc::channel(INBOX);
-    let agents = Agents::start(nursery, plans, sender.clone()).await?;
+    let agents = Players {
+        clients: players::open(&open_seats, &plan.dir, sender.clone()).await?,
+        processes: Agents::start(nursery, plans, sender.clone()).await?,
+    };
     let hopeful = vec![true; seats];
     let mut run = TickLoop {
         timing: plan.timing,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use formicarium_agents::gateway::ModelCall;
 use formicarium_agents::protocol::{Act, FromAgent};
-use formicarium_agents::{AgentEvent, AgentEventBody, Agents, FaultKind, Outgoing, ProcessStatus};
+use formicarium_agents::{AgentEvent, AgentEventBody, FaultKind, Outgoing, ProcessStatus};
 use formicarium_engine::TickOutput;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
@@ -20,6 +20,7 @@ use super::catalogue::Catalogue;
 use super::door::{Asked, Change, Door, DoorResult};
 use super::hello::Greeter;
 use super::ledger::Ledger;
+use super::players::Players;
 use super::progress::{Progress, Standings};
 use super::world_thread::WorldThread;
 use super::{RunError, Timing};
@@ -42,7 +43,7 @@ pub(super) struct TickLoop {
     pub(super) world: WorldThread,
     pub(super) recorder: Recorder,
     pub(super) feed: Option<Feed>,
-    pub(super) agents: Agents,
+    pub(super) agents: Players,
     pub(super) inbox: mpsc::Receiver<AgentEvent>,
     /// Keeps the inbox open when no seat has a process.
     pub(super) _sender: mpsc::Sender<AgentEvent>,
@@ -68,7 +69,7 @@ pub(super) enum Awaited {
     No,
     /// Yes, for as long as its process may take to say `ready`; the process's own timer ends that.
     Process(Duration),
-    /// Its process ended and is started again: its time goes on, however often that happens.
+    /// Yes, until then: its process ended and is started again, or it is open to clients.
     Until(Instant),
 }
 
@@ -137,14 +138,27 @@ impl TickLoop {
                 }
                 () = tokio::time::sleep_until(due.unwrap_or(begin)), if due.is_some() => {
                     let now = Instant::now();
-                    for seat in &mut self.awaited {
-                        if matches!(seat, Awaited::Until(due) if *due <= now) {
-                            *seat = Awaited::No;
+                    for seat in 0..self.awaited.len() {
+                        if matches!(self.awaited[seat], Awaited::Until(due) if due <= now) {
+                            self.awaited[seat] = Awaited::No;
+                            self.nobody_came(seat);
                         }
                     }
                 }
                 _ = self.stop.changed() => return,
             }
+        }
+    }
+
+    /// The run begins without a client at a seat that is open to them.
+    fn nobody_came(&mut self, seat: usize) {
+        if self.agents.is_open_to_clients(seat) && self.board.status(seat) == Status::Starting {
+            let words = "no client has come yet; one can take the seat at any time";
+            tracing::warn!(
+                seat = self.board.name(seat),
+                "{words}; the run begins without it"
+            );
+            self.set(seat, Status::Starting, Some(words.into()));
         }
     }
 
@@ -305,11 +319,7 @@ impl TickLoop {
                     _ => Awaited::No,
                 };
                 self.door.leave(seat, reason.clone());
-                let next = if will_restart {
-                    "it is started again"
-                } else {
-                    "it is not started again"
-                };
+                let next = self.agents.what_next(seat, will_restart);
                 let fault = blame.map_or(String::new(), |blame| {
                     format!("fault of the {}; ", blame.as_str())
                 });

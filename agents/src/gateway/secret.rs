@@ -17,12 +17,12 @@ impl Secret {
     }
 
     /// The text itself, for the header it goes into and nothing else.
-    pub(super) fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 
     /// Whether `bytes` are this text. The time it takes tells the length at most.
-    pub(super) fn is(&self, bytes: &[u8]) -> bool {
+    pub(crate) fn is(&self, bytes: &[u8]) -> bool {
         self.0.as_bytes().ct_eq(bytes).into()
     }
 
