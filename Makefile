@@ -54,6 +54,7 @@ test-agents: build
 	@test ! -f $(MCP)/installed || FORMICARIUM_BIN=$(abspath $(BIN)) $(MCP)/venv/bin/python tests/mcp/conformance.py $(MCP)
 	python3 tests/standin/test_standin.py
 	FORMICARIUM_BIN=$(abspath $(BIN)) FORMICARIUM_AGENTS=$(abspath $(AGENTS)) python3 tests/sdk/test_sdk.py
+	FORMICARIUM_BIN=$(abspath $(BIN)) FORMICARIUM_AGENTS=$(abspath $(AGENTS)) python3 tests/acp/test_acp.py
 
 test-page: build
 	cd viewer && FORMICARIUM_BIN=$(abspath $(BIN)) npm run test:e2e

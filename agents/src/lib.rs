@@ -25,6 +25,7 @@ pub use event::{
     TranscriptKind,
 };
 pub use plan::{
-    AdapterPlan, ClaudePlan, ProcessLimits, Program, Restart, RestartPolicy, SeatPlan, Turn,
+    AcpPlan, AdapterPlan, ClaudePlan, ProcessLimits, Program, Restart, RestartPolicy, SeatPlan,
+    Turn,
 };
 pub use process::{Agents, Nursery, NurseryError, Outgoing, StartError, raise_descriptor_limit};

@@ -66,12 +66,34 @@ pub enum AdapterPlan {
     Stdio,
     /// Claude Code, over its stream-json form with the control channel.
     Claude(Box<ClaudePlan>),
+    /// Any agent that speaks the Agent Client Protocol on its standard streams.
+    Acp(Box<AcpPlan>),
 }
 
 impl AdapterPlan {
     /// Whether what the host says has to be translated.
     pub fn translates(&self) -> bool {
         !matches!(self, AdapterPlan::Stdio)
+    }
+
+    /// Whether its tools reach it over a socket in the seat's folder.
+    pub fn has_socket(&self) -> bool {
+        matches!(self, AdapterPlan::Acp(_))
+    }
+
+    /// Gives a program that plays with a model its prompt, and base URL and key of the model. Others need neither.
+    pub fn furnish(&mut self, prompt: String, model_door: Option<(String, String)>) {
+        match self {
+            AdapterPlan::Stdio => {}
+            AdapterPlan::Claude(plan) => {
+                plan.system = Some(prompt);
+                plan.model_door = model_door;
+            }
+            AdapterPlan::Acp(plan) => {
+                plan.prompt = Some(prompt);
+                plan.model_door = model_door;
+            }
+        }
     }
 }
 
@@ -101,6 +123,25 @@ pub struct ClaudePlan {
     /// Base URL and key of the model.
     pub model_door: Option<(String, String)>,
     /// A turn that is silent for so long is interrupted, in milliseconds.
+    pub stall_ms: u64,
+}
+
+/// One seat played by an ACP agent.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AcpPlan {
+    /// The command that copies between its standard streams and a socket, and arguments before the socket's path:
+    /// `formicarium bridge` by its full path. The agent starts it as its tool server.
+    pub bridge: Vec<String>,
+    /// What it is told before its first observation; none: role and rules as they are.
+    pub prompt: Option<String>,
+    /// The session mode, one of those that the agent offers; none: `default` where it offers that.
+    pub mode: Option<String>,
+    /// Tools that it may use without being asked, besides the seat's own: names as the agent gives them, `*` at the end
+    /// for any, or `kind:read` and such. Everything else is refused.
+    pub allow: Vec<String>,
+    /// Base URL and key of the model.
+    pub model_door: Option<(String, String)>,
+    /// A turn that is silent for so long is cancelled, in milliseconds.
     pub stall_ms: u64,
 }
 

@@ -98,7 +98,7 @@ fn settings(item: &Item<'_>) -> Option<serde_json::Value> {
     }
 }
 
-fn budget(table: &Table<'_>) -> Budget {
+pub(super) fn budget(table: &Table<'_>) -> Budget {
     let count = |key: &str| {
         table
             .get(key)

@@ -4,6 +4,7 @@
 //! seats, after the overrides of the command line. Lives in the host because it names both worlds:
 //! the engine's seats and the agents' programs (docs/design/cast.md). Starts nothing.
 
+pub mod acp;
 pub mod claude;
 pub mod read;
 
@@ -15,6 +16,7 @@ use formicarium_agents::{ProcessLimits, Program, Restart};
 use formicarium_engine::{Bundle, Diagnostic};
 use thiserror::Error;
 
+use self::acp::AcpRule;
 use self::claude::ClaudeRule;
 use crate::run::budget::Budget;
 use crate::run::builtin::Builtin;
@@ -48,6 +50,8 @@ pub enum AgentKind {
     Process(ProcessRule),
     /// Claude Code.
     Claude(Box<ClaudeRule>),
+    /// Any ACP agent.
+    Acp(Box<AcpRule>),
     /// Whichever MCP client comes with the seat's token.
     Mcp {
         /// Milliseconds that the first tick waits for one.
@@ -317,6 +321,16 @@ pub fn seat(
                         agent: Agent::Process(program),
                         prompt: None,
                         budget: Budget::default(),
+                    })
+                }
+                AgentKind::Acp(rule) => {
+                    let (label, mut program) = program(&rule.process, base, &file)?;
+                    program.adapter = acp::plan(rule);
+                    Ok(Seated {
+                        label,
+                        agent: Agent::Process(program),
+                        prompt: rule.prompt.clone(),
+                        budget: rule.budget.clone(),
                     })
                 }
                 AgentKind::Claude(rule) => {

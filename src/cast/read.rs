@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use super::{AgentKind, Cast, MCP_READY_MS, ProcessRule, Rule};
 
-const AGENTS: [&str; 6] = [
+const AGENTS: [&str; 7] = [
     "process",
     "claude",
+    "acp",
     "mcp",
     "builtin:noop",
     "builtin:random",
@@ -67,6 +68,7 @@ fn rule(table: &Table<'_>) -> Option<Rule> {
             AgentKind::Script(table.need("script", "a file of acts, one a line")?.text()?)
         }
         "claude" => super::claude::rule(table)?,
+        "acp" => super::acp::rule(table)?,
         "mcp" => AgentKind::Mcp {
             ready_ms: table
                 .get("ready")

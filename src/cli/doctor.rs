@@ -47,7 +47,7 @@ const KNOWN: [Known; 6] = [
         planned: Some((1024, 5 * 1024, 1.0)),
     },
     Known {
-        command: "claude-agent-acp",
+        command: "claude-acp",
         title: "Claude over ACP",
         install: "make agents",
         measured_mb: None,

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, and what they share about exits and diagnostics.
 
+mod bridge;
 mod check;
 mod cost;
 mod diagnose;
@@ -53,6 +54,9 @@ enum Command {
     Check(check::CheckArgs),
     /// Re-execute a recording and compare every hash; exits 3 if it differs or is damaged.
     Replay(replay::ReplayArgs),
+    /// What an ACP agent starts as its tool server: copies between its standard streams and a seat's socket.
+    #[command(hide = true)]
+    Bridge(bridge::BridgeArgs),
     /// List the recordings under a folder.
     Runs(runs::RunsArgs),
     /// Show what the seats of a run have used: tokens, calls, money.
@@ -70,6 +74,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(*args, arguments.log_format),
         Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Bridge(args) => bridge::run(&args),
         Command::Runs(args) => runs::run(&args),
         Command::Cost(args) => cost::run(&args),
         Command::Doctor(args) => doctor::run(&args),

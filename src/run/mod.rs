@@ -24,7 +24,7 @@ use std::time::Duration;
 use formicarium_agents::gateway::{Gateway, GatewayError, GatewayPlan, ModelCall, Secret};
 use formicarium_agents::mcp::server::McpError;
 use formicarium_agents::protocol::{self, End, ScenarioName, Time, TimeMode, ToAgent};
-use formicarium_agents::{AdapterPlan, AgentEventBody, Agents, Nursery, Outgoing, SeatPlan};
+use formicarium_agents::{AgentEventBody, Agents, Nursery, Outgoing, SeatPlan};
 use formicarium_engine::{Bundle, Mode, Params, SEMANTICS, Scenario, World};
 use serde::Serialize;
 use thiserror::Error;
@@ -432,13 +432,16 @@ pub async fn execute(
     let mut open_seats = Vec::new();
     for (seat, mut seated) in plan.seated.into_iter().enumerate() {
         if let Agent::Process(program) = &mut seated.agent
-            && let AdapterPlan::Claude(claude) = &mut program.adapter
+            && program.adapter.translates()
         {
-            let hello = greeter.hello(seat);
-            claude.system = Some(plan.prompts.render(seated.prompt.as_deref(), &hello)?);
-            if let (Some(door), Some(token)) = (&model_door, &tokens[seat]) {
-                claude.model_door = Some((door.base_url(), token.clone()));
-            }
+            let prompt = plan
+                .prompts
+                .render(seated.prompt.as_deref(), &greeter.hello(seat))?;
+            let door = model_door
+                .as_ref()
+                .zip(tokens[seat].clone())
+                .map(|(door, token)| (door.base_url(), token));
+            program.adapter.furnish(prompt, door);
         }
         match seated.agent {
             Agent::Builtin(builtin) => {

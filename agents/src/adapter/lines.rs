@@ -3,7 +3,7 @@
 /// Cuts a stream into lines. Whole lines are handed on where they lie; only a line cut by the end of a piece is kept,
 /// and its memory given back.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     limit: usize,
     /// The beginning of a line whose end has not come.
     partial: Vec<u8>,
@@ -13,7 +13,7 @@ pub(super) struct Lines {
 
 /// What the stream held.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Piece<'a> {
+pub(crate) enum Piece<'a> {
     /// A line without its newline.
     Line(&'a [u8]),
     /// A line over the limit begins; it is skipped.
@@ -22,7 +22,7 @@ pub(super) enum Piece<'a> {
 
 impl Lines {
     /// Lines of at most `limit` bytes.
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self {
             limit,
             partial: Vec::new(),
@@ -30,7 +30,7 @@ impl Lines {
         }
     }
 
-    pub(super) fn read(&mut self, mut bytes: &[u8], mut on: impl FnMut(Piece<'_>)) {
+    pub(crate) fn read(&mut self, mut bytes: &[u8], mut on: impl FnMut(Piece<'_>)) {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             let piece = &bytes[..end];
             bytes = &bytes[end + 1..];
@@ -60,13 +60,13 @@ impl Lines {
     }
 
     /// The stream has ended: what is left of a line without its newline. Ready for another stream then.
-    pub(super) fn end(&mut self) -> Vec<u8> {
+    pub(crate) fn end(&mut self) -> Vec<u8> {
         self.skipping = false;
         std::mem::take(&mut self.partial)
     }
 
     #[cfg(test)]
-    pub(super) fn kept(&self) -> usize {
+    pub(crate) fn kept(&self) -> usize {
         self.partial.capacity()
     }
 }

@@ -3,12 +3,14 @@
 //! One trait, one file (or folder) each. An adapter is a pure machine: bytes, messages and an alarm go in, [`Output`]s
 //! come out. It must not know processes, pipes, clocks or the world.
 
+mod acp;
 mod claude;
-mod lines;
+pub(crate) mod lines;
 mod stdio;
 
 use std::ffi::OsString;
 
+pub use acp::Acp;
 pub use claude::Claude;
 pub use stdio::Stdio;
 
@@ -30,6 +32,8 @@ pub enum Output {
     Cost(Cost),
     /// To the program: a whole line with its newline.
     Line(Vec<u8>),
+    /// To a connection of the seat's tool socket: a whole line with its newline. To one that is closed: nothing.
+    ToolLine(u32, Vec<u8>),
     /// To the driver: call [`Adapter::alarm`] in so many milliseconds, in place of an alarm set before; none: do not.
     Alarm(Option<u64>),
     /// To the driver: the program cannot be brought back to reason; end it, and start it again if its policy says so.
@@ -60,6 +64,12 @@ pub trait Adapter: Send {
     /// the host's lines go straight.
     fn tell(&mut self, _message: ToAgent, _out: &mut dyn FnMut(Output)) {}
 
+    /// Takes a line, without its newline, of a connection to the seat's tool socket. Only for programs that have one.
+    fn tool_line(&mut self, _connection: u32, _line: &[u8], _out: &mut dyn FnMut(Output)) {}
+
+    /// A connection to the seat's tool socket has ended.
+    fn tool_closed(&mut self, _connection: u32, _out: &mut dyn FnMut(Output)) {}
+
     /// The alarm that was set is due.
     fn alarm(&mut self, _out: &mut dyn FnMut(Output)) {}
 }
@@ -68,6 +78,7 @@ pub trait Adapter: Send {
 pub fn of(plan: &AdapterPlan) -> Box<dyn Adapter> {
     match plan {
         AdapterPlan::Stdio => Box::new(Stdio::new()),
+        AdapterPlan::Acp(plan) => Box::new(Acp::new(plan.as_ref().clone())),
         AdapterPlan::Claude(plan) => Box::new(Claude::new(plan.as_ref().clone())),
     }
 }

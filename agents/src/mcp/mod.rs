@@ -4,10 +4,12 @@
 //! * [`play`]: a seat that is played by tool calls: when an answer is held, what it says
 //! * [`rpc`]: the messages of the Model Context Protocol, as JSON-RPC, that a server of tools needs
 //! * [`server`]: seats over streamable HTTP, for any MCP client
+//! * [`socket`]: a seat's tools on a socket in its folder, for agents that start their tool servers themselves
 //!
-//! All but `server` must not know how messages travel.
+//! All but `server` and `socket` must not know how messages travel.
 
 pub mod play;
 pub mod rpc;
 pub mod server;
+pub mod socket;
 pub mod tools;

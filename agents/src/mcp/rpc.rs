@@ -21,6 +21,13 @@ pub struct Request {
     params: Value,
 }
 
+impl Request {
+    /// The id of the request that the client does not wait for any more, if it says so.
+    pub fn cancels(&self) -> Option<Value> {
+        (self.method == "notifications/cancelled").then(|| self.params["requestId"].clone())
+    }
+}
+
 /// What has to be done about it.
 #[derive(Debug, PartialEq)]
 pub enum Todo {
@@ -72,6 +79,8 @@ pub fn read(request: &Request, tools: &[Tool]) -> Todo {
             },
             None => Todo::Fail(-32602, "tools/call needs `name`, a text".into()),
         },
+        // A notification; or, without a method, an answer to what nobody asked.
+        "" => Todo::Nothing,
         _ if request.id.is_none() => Todo::Nothing,
         other => Todo::Fail(-32601, format!("there is no method {other:?} here")),
     }

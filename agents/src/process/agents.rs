@@ -13,7 +13,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::task::JoinHandle;
 
 use super::driver::Driver;
-use super::io::{Poller, Token, raise_descriptor_limit};
+use super::io::{DESCRIPTORS_PER_SOCKET, Poller, Token, raise_descriptor_limit};
 use super::link::{Link, Note, Outgoing};
 use super::nursery::Nursery;
 use super::seat::Seat;
@@ -140,7 +140,12 @@ impl Agents {
         inbox: Sender<AgentEvent>,
     ) -> Result<Agents, StartError> {
         let system = |what| move |error: std::io::Error| StartError::System { what, error };
-        raise_descriptor_limit(plans.len(), DESCRIPTORS_IN_PASSING)?;
+        let sockets = plans
+            .iter()
+            .filter(|(_, plan)| plan.program.adapter.has_socket())
+            .count() as u64;
+        let others = DESCRIPTORS_IN_PASSING + DESCRIPTORS_PER_SOCKET * sockets;
+        raise_descriptor_limit(plans.len(), others)?;
         let mut slots = vec![u32::MAX; plans.iter().map(|(index, _)| index + 1).max().unwrap_or(0)];
         for (slot, (index, _)) in plans.iter().enumerate() {
             if std::mem::replace(&mut slots[*index], slot as u32) != u32::MAX {
@@ -265,6 +270,7 @@ fn prepare(plans: Vec<(usize, SeatPlan)>) -> Result<Vec<Seat>, Vec<(String, Work
                     link: Arc::new(Link::new(slot)),
                     adapter,
                     wake: None,
+                    tools: None,
                     stdout: None,
                     control: None,
                     serial: 0,

@@ -225,6 +225,8 @@ impl Driver {
                 }
                 Token::Stdin(slot) => self.seats[slot].link.writable(&self.shared.poller),
                 Token::Control(slot) => self.take_reports(slot),
+                Token::Door(slot) => self.accept_tools(slot),
+                Token::Tools(slot, place) => self.tools_ready(slot, place),
                 Token::Nursery => self.take_nursery_reports(),
             }
         }

@@ -19,25 +19,33 @@ pub(super) enum Token {
     Stdout(usize),
     Stdin(usize),
     Control(usize),
+    /// Those who want to connect to a seat's tool socket.
+    Door(usize),
+    /// A connection to it, by its place.
+    Tools(usize, usize),
     Nursery,
 }
 
 impl Token {
     fn number(self) -> u64 {
         match self {
-            Token::Stdout(slot) => (slot as u64) << 2,
-            Token::Stdin(slot) => (slot as u64) << 2 | 1,
-            Token::Control(slot) => (slot as u64) << 2 | 2,
+            Token::Stdout(slot) => (slot as u64) << 4,
+            Token::Stdin(slot) => (slot as u64) << 4 | 1,
+            Token::Control(slot) => (slot as u64) << 4 | 2,
             Token::Nursery => 3,
+            Token::Door(slot) => (slot as u64) << 4 | 4,
+            Token::Tools(slot, place) => (slot as u64) << 4 | (8 + place as u64),
         }
     }
 
     fn of(number: u64) -> Self {
-        let slot = (number >> 2) as usize;
-        match number & 3 {
+        let slot = (number >> 4) as usize;
+        match number & 15 {
             0 => Token::Stdout(slot),
             1 => Token::Stdin(slot),
             2 => Token::Control(slot),
+            4 => Token::Door(slot),
+            place @ 8.. => Token::Tools(slot, (place - 8) as usize),
             _ => Token::Nursery,
         }
     }
@@ -130,6 +138,9 @@ pub(super) fn make_ends() -> nix::Result<Ends> {
 /// Descriptors that the host keeps for each process.
 pub(super) const DESCRIPTORS_PER_PROCESS: u64 = 3;
 
+/// Descriptors that the host keeps for each tool socket.
+pub(super) const DESCRIPTORS_PER_SOCKET: u64 = 1 + crate::mcp::socket::CONNECTIONS as u64;
+
 /// Raises the soft limit of descriptors so that `processes` fit beside what this process has open and `others` more.
 /// Children are not affected: keepers descend from the nursery, which was forked before.
 ///
@@ -157,6 +168,7 @@ pub fn raise_descriptor_limit(processes: usize, others: u64) -> Result<(), Start
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mcp::socket::CONNECTIONS;
 
     #[test]
     fn tokens_come_back() {
@@ -164,6 +176,9 @@ mod tests {
             Token::Stdout(0),
             Token::Stdin(7),
             Token::Control(100_000),
+            Token::Door(12),
+            Token::Tools(0, 0),
+            Token::Tools(100_000, CONNECTIONS - 1),
             Token::Nursery,
         ] {
             assert_eq!(Token::of(token.number()), token);

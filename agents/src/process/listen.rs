@@ -66,7 +66,7 @@ impl Driver {
         self.with_adapter(slot, |adapter, out| adapter.alarm(out));
     }
 
-    fn with_adapter(
+    pub(super) fn with_adapter(
         &mut self,
         slot: usize,
         use_it: impl FnOnce(&mut dyn Adapter, &mut dyn FnMut(Output)),
@@ -92,6 +92,7 @@ impl Driver {
                     self.not_reading(slot);
                 }
             }
+            Output::ToolLine(connection, line) => self.send_tools(slot, connection, &line),
             Output::Alarm(ms) => self.set_wake(slot, ms),
             Output::GiveUp(fault) => {
                 let reason = fault.detail.clone();

@@ -12,6 +12,7 @@ mod nursery;
 mod seat;
 mod state;
 mod sys;
+mod tools;
 mod tree;
 mod wire;
 

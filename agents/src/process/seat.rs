@@ -17,6 +17,7 @@ use super::state::{Machine, Timer};
 use super::wire::{REQUEST_BYTES, SpawnRequest, Stage, c_path, c_text};
 use crate::adapter::Adapter;
 use crate::event::Blame;
+use crate::mcp::socket::Socket;
 use crate::plan::SeatPlan;
 use crate::protocol::excerpt;
 use crate::workspace::{Workspace, command};
@@ -33,6 +34,8 @@ pub(super) struct Seat {
     pub(super) adapter: Box<dyn Adapter>,
     /// When the adapter's alarm is due.
     pub(super) wake: Option<Instant>,
+    /// Where its tools are reached, if it reaches them over a socket.
+    pub(super) tools: Option<Socket>,
     pub(super) stdout: Option<OwnedFd>,
     pub(super) control: Option<OwnedFd>,
     /// Of the keeper that is or was last asked for.
@@ -125,6 +128,19 @@ impl Seat {
                 ),
             )
         })?;
+        if program.adapter.has_socket() {
+            let socket = Socket::open(&self.at.root).map_err(|error| {
+                let folder = self.at.root.display();
+                let detail = format!(
+                    "cannot make the socket of the seat's tools in {folder}: {error}; check rights and space"
+                );
+                (Blame::Machine, detail)
+            })?;
+            poller
+                .add_readable(socket.listener(), Token::Door(slot))
+                .map_err(machine_refused)?;
+            self.tools = Some(socket);
+        }
         self.log_start = std::fs::metadata(&self.at.stderr).map_or(0, |log| log.len());
         let Ends {
             stdin_read,
@@ -178,7 +194,7 @@ impl Seat {
     /// Closes all that is open.
     pub(super) fn release(&mut self) {
         self.link.close();
-        (self.stdout, self.control) = (None, None);
+        (self.stdout, self.control, self.tools) = (None, None, None);
     }
 }
 

@@ -200,11 +200,11 @@ pub fn missing_programs(start: Start) {
             table += &format!("{}\n", shared.split("have 200").next().unwrap());
         }
         expect![[r#"
-            spawn-failed (fault of the cast): no executable "formicarium-no-such-program": looked in the seat's program folder, the folder of the formicarium executable, the folder of installed agents (make agents)
+            spawn-failed (fault of the cast): no executable "formicarium-no-such-program": looked in the seat's program folder
             spawn-failed (fault of the cast): no executable "FOLDER/no-right": looked in this path; install it, or correct the command in the cast
             spawn-failed (fault of the cast): cannot run "FOLDER/no-interpreter": the interpreter in its first line does not exist; install it
             spawn-failed (fault of the cast): cannot run "FOLDER/no-format": neither a program of this machine nor a script with a `#!` line; add the line
-            spawn-failed (fault of the cast): no executable "a\0b": looked in the seat's program folder, the folder of the formicarium executable, the folder of installed agents (make agents)
+            spawn-failed (fault of the cast): no executable "a\0b": looked in the seat's program folder
             spawn-failed (fault of the cast): arguments and environment 
         "#]].assert_eq(&table);
         stage.agents.shutdown(std::time::Duration::ZERO).await;

@@ -350,7 +350,7 @@ pub fn clean_world(start: Start) {
         expect_test::expect![[r#"
             FORMICARIUM_PROGRAM FORMICARIUM_RUN FORMICARIUM_SEAT HOME LANG PATH PWD PYTHONDONTWRITEBYTECODE PYTHONUNBUFFERED TMPDIR 
             RUN/agents/looker/workspace
-            0 1 10 2
+            0 1 10 11 2
             SigBlk: 0000000000000000
             SigIgn: 0000000000000000
             NoNewPrivs: 1

@@ -148,11 +148,11 @@ impl Stage {
                 seen.bytes_thought = seen.bytes_thought.max(act.thought.map_or(0, |t| t.len()));
                 seen.acts.push(act.tick);
             }
+            AgentEventBody::Transcript(_) | AgentEventBody::Cost(_) => {}
             AgentEventBody::Message(_) => seen.other += 1,
             AgentEventBody::Fault(fault) => seen.faults.push(fault),
             AgentEventBody::Status(status) => seen.statuses.push(status),
             // Only adapters that translate tell these.
-            AgentEventBody::Transcript(_) | AgentEventBody::Cost(_) => {}
         }
     }
 

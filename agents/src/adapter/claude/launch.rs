@@ -114,7 +114,7 @@ pub(super) fn may_use(plan: &ClaudePlan, tool: &str) -> bool {
 }
 
 /// What to do about an error of the model, by its status or words.
-pub(super) fn advice(status: &str) -> &'static str {
+pub(in crate::adapter) fn advice(status: &str) -> &'static str {
     let has = |word: &str| status.contains(word);
     if has("401") || has("403") || has("authentication") {
         "set ANTHROPIC_API_KEY for the host to a valid key"

@@ -7,6 +7,8 @@
 mod launch;
 mod wire;
 
+pub(super) use launch::advice;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};

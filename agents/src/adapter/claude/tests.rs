@@ -71,6 +71,7 @@ impl Talk {
             Output::Cost(cost) => {
                 format!("cost: {} {} {}", cost.model, cost.input_tokens, cost.usd)
             }
+            Output::ToolLine(..) => panic!("Claude Code has no tool socket"),
             Output::Alarm(ms) => format!("alarm: {ms:?}"),
             Output::Transcript(line) => {
                 format!("transcript: {} {:?}", line.kind.as_str(), line.text)
