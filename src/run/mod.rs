@@ -11,21 +11,23 @@ pub mod door;
 mod hello;
 pub mod ledger;
 mod line;
+mod model_door;
 mod players;
 pub mod progress;
 pub mod prompt;
 mod tick;
+mod timing;
 mod world_thread;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use formicarium_agents::gateway::{Gateway, GatewayError, GatewayPlan, ModelCall, Secret};
+use formicarium_agents::gateway::GatewayError;
 use formicarium_agents::mcp::server::McpError;
-use formicarium_agents::protocol::{self, End, ScenarioName, Time, TimeMode, ToAgent};
+use formicarium_agents::protocol::{self, End, ScenarioName, ToAgent};
 use formicarium_agents::{AgentEventBody, Agents, Nursery, Outgoing, SeatPlan};
-use formicarium_engine::{Bundle, Mode, Params, SEMANTICS, Scenario, World};
+use formicarium_engine::{Bundle, Params, SEMANTICS, Scenario, World};
 use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
@@ -40,16 +42,16 @@ use catalogue::Catalogue;
 use door::{Door, Limits};
 use hello::Greeter;
 use ledger::Ledger;
+pub use model_door::Upstream;
 use players::Players;
 use progress::Progress;
 use prompt::{PromptError, Prompts};
 use tick::{Awaited, TickLoop};
+pub use timing::Timing;
 use world_thread::{WorldGone, WorldThread};
 
 /// Agent events that may wait for the tick loop; readers pause beyond that.
 const INBOX: usize = 8192;
-/// Reports of the model door that may wait for the tick loop.
-const CALLS: usize = 1024;
 /// Time that agents get to leave after `end` before they are killed.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -89,87 +91,6 @@ pub struct Plan {
     pub durability: String,
     /// Random word that names this host process on the feed.
     pub epoch: String,
-}
-
-/// The model's API.
-#[derive(Debug, Clone)]
-pub struct Upstream {
-    /// Base URL, without `/v1`.
-    pub url: String,
-    /// The real key.
-    pub key: Option<Secret>,
-}
-
-/// When ticks are closed.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Timing {
-    /// When all present seats have answered, or at the deadline.
-    Lockstep {
-        /// Longest wait.
-        deadline: Duration,
-        /// Last tick; 0 = no end.
-        ticks: u64,
-    },
-    /// At a fixed rate.
-    Realtime {
-        /// Time between two ticks.
-        interval: Duration,
-        /// Last tick; 0 = no end.
-        ticks: u64,
-    },
-}
-
-impl Timing {
-    /// The scenario's timing with the command line's overrides.
-    pub fn new(
-        spec: &formicarium_engine::TimeSpec,
-        mode: Option<Mode>,
-        hz: Option<f64>,
-        deadline: Option<Duration>,
-        ticks: Option<u64>,
-    ) -> Timing {
-        let ticks = ticks.unwrap_or(spec.ticks);
-        match mode.unwrap_or(spec.mode) {
-            Mode::Lockstep => Timing::Lockstep {
-                deadline: deadline.unwrap_or(Duration::from_millis(spec.deadline_ms)),
-                ticks,
-            },
-            Mode::Realtime => Timing::Realtime {
-                interval: Duration::from_secs_f64(1.0 / hz.unwrap_or(spec.hz)),
-                ticks,
-            },
-        }
-    }
-
-    /// The last tick; 0 = no end.
-    pub fn last(&self) -> u64 {
-        match self {
-            Timing::Lockstep { ticks, .. } | Timing::Realtime { ticks, .. } => *ticks,
-        }
-    }
-
-    fn words(&self) -> (&'static str, f64, u64) {
-        match self {
-            Timing::Lockstep { ticks, .. } => ("lockstep", 0.0, *ticks),
-            Timing::Realtime { interval, ticks } => {
-                ("realtime", 1.0 / interval.as_secs_f64(), *ticks)
-            }
-        }
-    }
-
-    fn hello(&self) -> Time {
-        let (_, hz, ticks) = self.words();
-        let mode = match self {
-            Timing::Lockstep { .. } => TimeMode::Lockstep,
-            Timing::Realtime { .. } => TimeMode::Realtime,
-        };
-        Time {
-            mode,
-            deadline_ms: self.deadline_ms(),
-            hz: (hz > 0.0).then_some(hz),
-            ticks,
-        }
-    }
 }
 
 /// Why a run could not be done or went wrong.
@@ -428,7 +349,7 @@ pub async fn execute(
             .map(|seated| seated.budget.clone())
             .collect(),
     );
-    let (model_door, calls, tokens) = open_door(&plan).await?;
+    let (model_door, calls, tokens) = model_door::open(&plan.seated, &plan.model).await?;
     let mut open_seats = Vec::new();
     for (seat, mut seated) in plan.seated.into_iter().enumerate() {
         if let Agent::Process(program) = &mut seated.agent
@@ -584,42 +505,6 @@ pub async fn execute(
             })
             .collect(),
     })
-}
-
-/// Opens the model door, if any seat needs it, with a token for each seat that does.
-async fn open_door(
-    plan: &PlanRest,
-) -> Result<
-    (
-        Option<Gateway>,
-        mpsc::Receiver<ModelCall>,
-        Vec<Option<String>>,
-    ),
-    RunError,
-> {
-    let (sender, calls) = mpsc::channel(CALLS);
-    let tokens: Vec<Option<String>> = plan
-        .seated
-        .iter()
-        .map(|seated| match &seated.agent {
-            Agent::Process(program) if program.adapter.translates() => Some(token()),
-            _ => None,
-        })
-        .collect();
-    let seats: Vec<(usize, Secret)> = tokens
-        .iter()
-        .enumerate()
-        .filter_map(|(seat, token)| Some((seat, Secret::new(token.clone()?))))
-        .collect();
-    if seats.is_empty() {
-        return Ok((None, calls, tokens));
-    }
-    let door = GatewayPlan {
-        upstream: plan.model.url.clone(),
-        key: plan.model.key.clone(),
-        seats,
-    };
-    Ok((Some(Gateway::start(door, sender).await?), calls, tokens))
 }
 
 /// 128 random bits, hexadecimal: for whoever may come in.

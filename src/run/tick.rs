@@ -470,32 +470,3 @@ fn about_a_message(kind: FaultKind) -> bool {
             | FaultKind::RememberTooLarge
     )
 }
-
-impl Timing {
-    /// True if a tick waits for all seats that are present.
-    fn lockstep(&self) -> bool {
-        matches!(self, Timing::Lockstep { .. })
-    }
-
-    /// The longest time between an observation and the close of its tick.
-    fn window(&self) -> Duration {
-        match self {
-            Timing::Lockstep { deadline, .. } => *deadline,
-            Timing::Realtime { interval, .. } => *interval,
-        }
-    }
-
-    /// `window` in whole milliseconds.
-    pub(super) fn deadline_ms(&self) -> u64 {
-        self.window().as_millis() as u64
-    }
-
-    /// When the next tick closes. Realtime keeps its beat; a host that fell behind drops beats
-    /// instead of running after them.
-    fn next(&self, due: Instant) -> Instant {
-        match self {
-            Timing::Lockstep { deadline, .. } => Instant::now() + *deadline,
-            Timing::Realtime { interval, .. } => (due + *interval).max(Instant::now()),
-        }
-    }
-}
