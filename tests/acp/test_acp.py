@@ -24,6 +24,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 TICKS = 20
+#: In the command line of the agent itself.
+AGENT = "claude-agent-acp/dist/index.js"
 #: The key that the host sends; no agent may ever see it.
 KEY = "the-real-key-of-the-test"
 
@@ -128,7 +130,7 @@ class Acp(unittest.TestCase):
         host = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             self.wait_for("it plays", lambda: len(self.sessions()) >= 5)
-            agents = [pid for pid, (argv, _) in processes(mark).items() if "claude-agent-acp" in argv]
+            agents = [pid for pid, (argv, _) in processes(mark).items() if AGENT in argv]
             self.assertEqual(len(agents), 1)
             os.kill(agents[0], signal.SIGKILL)
             before = len(self.sessions())
@@ -164,7 +166,7 @@ class Acp(unittest.TestCase):
     def secrets(self, seen: dict[int, tuple[str, dict[str, str]]]) -> None:
         """The seat's processes were seen: agent, program and bridge; and none has a token or a key in its argv."""
         commands = [argv for argv, _ in seen.values()]
-        for word in ("claude-agent-acp", "stream-json", "formicarium bridge"):
+        for word in (AGENT, "stream-json", "formicarium bridge"):
             self.assertTrue(any(word in argv for argv in commands), f"{word}: {commands}")
         tokens = {env["ANTHROPIC_API_KEY"] for _, env in seen.values() if "ANTHROPIC_API_KEY" in env}
         self.assertEqual(len(tokens), 1, "the seat has a token of its own")
