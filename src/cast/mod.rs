@@ -30,6 +30,8 @@ pub struct Cast {
     pub summary: String,
     /// Longest wait of a lockstep tick with this cast; none: as the scenario says. Models think longer than scripts.
     pub deadline: Option<Duration>,
+    /// What all its seats together may spend.
+    pub budget: Budget,
     /// Rules in the order of the file; the first that matches a seat wins.
     pub rules: Vec<Rule>,
 }

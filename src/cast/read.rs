@@ -36,6 +36,10 @@ pub fn cast(file: &str, name: &str, bytes: &[u8]) -> Result<Cast, Vec<Diagnostic
                 .get("deadline")
                 .and_then(|item| milliseconds(&item, 1..=86_400_000))
                 .map(Duration::from_millis),
+            budget: root
+                .table("budget")
+                .map(|table| super::claude::budget(&table))
+                .unwrap_or_default(),
             rules: root.tables("seat").iter().filter_map(rule).collect(),
         };
         if cast.rules.is_empty() && !reader.failed() {

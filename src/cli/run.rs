@@ -18,6 +18,7 @@ use super::{Exit, LogFormat, diagnose, fail, pair};
 use crate::cast::{self, Agent, CastError};
 use crate::feed::server;
 use crate::library::{self, LibraryError};
+use crate::run::budget::Budget;
 use crate::run::progress::Progress;
 use crate::run::prompt::{PromptError, Prompts};
 use crate::run::{self, Plan, RunError, Summary, Timing, Upstream};
@@ -187,6 +188,7 @@ fn plan(args: &RunArgs, current: &Path) -> Result<Plan, SetUpError> {
             name: "none".into(),
             summary: String::new(),
             deadline: None,
+            budget: Budget::default(),
             rules: Vec::new(),
         },
         None => return Err(SetUpError::NoCast(casts.join(", "))),
@@ -246,6 +248,7 @@ fn plan(args: &RunArgs, current: &Path) -> Result<Plan, SetUpError> {
         cast: cast_name,
         casts,
         command: command(args),
+        budget: cast.budget,
         prompts,
         timing,
         model: upstream(),

@@ -78,12 +78,13 @@ impl Listeners<'_> {
     /// Records a note and shows it on the feed under `event`.
     pub fn note(
         &self,
-        seat: usize,
+        seat: impl Into<Option<usize>>,
         kind: &'static str,
         event: &str,
         text: &str,
         data: serde_json::Value,
     ) {
+        let seat = seat.into().map(|seat| seat as u32);
         let words = if data.is_null() {
             String::new()
         } else {
@@ -91,7 +92,7 @@ impl Listeners<'_> {
         };
         self.recorder.note(Note {
             tick: self.tick,
-            seat: Some(seat as u32),
+            seat,
             kind,
             text: text.to_owned(),
             data: words,
@@ -100,7 +101,7 @@ impl Listeners<'_> {
             feed.event(Event::of_agent(
                 self.tick,
                 event,
-                Some(seat as u32),
+                seat,
                 text.to_owned(),
                 data,
             ));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Limits of one seat; none: no limit.
+/// Limits of one seat, or of all together; none: no limit.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Budget {
     /// Tokens of all kinds, read and written, cached ones included.
@@ -40,8 +40,8 @@ pub enum Standing {
 }
 
 impl Budget {
-    /// Where a seat stands that has spent so much.
-    pub fn standing(&self, spent: &Spent) -> Standing {
+    /// Where somebody stands who has spent so much; `whose` budget, in words.
+    pub fn standing(&self, whose: &str, spent: &Spent) -> Standing {
         let parts = [
             self.tokens
                 .map(|most| (spent.tokens as f64, most as f64, "tokens")),
@@ -55,14 +55,14 @@ impl Budget {
         for (used, most, unit) in parts.into_iter().flatten() {
             let words = || format!("{} of {} {unit} are spent", round(used), round(most));
             if used >= most {
-                return Standing::Over(format!("its budget is used up: {}", words()));
+                return Standing::Over(format!("{whose} budget is used up: {}", words()));
             }
             if used >= most * 0.8 {
                 low.get_or_insert_with(words);
             }
         }
         low.map_or(Standing::Fine, |words| {
-            Standing::Low(format!("its budget runs low: {words}"))
+            Standing::Low(format!("{whose} budget runs low: {words}"))
         })
     }
 }
@@ -91,17 +91,19 @@ mod tests {
             usd,
             ..Spent::default()
         };
-        assert_eq!(budget.standing(&spent(799, 0.1)), Standing::Fine);
+        assert_eq!(budget.standing("its", &spent(799, 0.1)), Standing::Fine);
         assert_eq!(
-            budget.standing(&spent(800, 0.1)),
+            budget.standing("its", &spent(800, 0.1)),
             Standing::Low("its budget runs low: 800 of 1000 tokens are spent".into())
         );
         assert_eq!(
-            budget.standing(&spent(800, 0.5)),
-            Standing::Over("its budget is used up: 0.5000 of 0.5000 US dollars are spent".into())
+            budget.standing("the run's", &spent(800, 0.5)),
+            Standing::Over(
+                "the run's budget is used up: 0.5000 of 0.5000 US dollars are spent".into()
+            )
         );
         assert_eq!(
-            Budget::default().standing(&spent(u64::MAX, 1e9)),
+            Budget::default().standing("its", &spent(u64::MAX, 1e9)),
             Standing::Fine
         );
     }

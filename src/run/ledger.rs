@@ -15,9 +15,11 @@ use super::budget::{Budget, Spent, Standing};
 use crate::feed::wire::{CostTotals, Event};
 use crate::recorder::{CostRow, TranscriptRow};
 
-/// One seat's account.
+/// The account of one seat, or of all together.
 #[derive(Debug, Default)]
 struct Account {
+    /// Its agent calls a model.
+    has_model: bool,
     budget: Budget,
     spent: Spent,
     first: Option<Instant>,
@@ -29,6 +31,7 @@ struct Account {
 #[derive(Debug)]
 pub struct Ledger {
     accounts: Vec<Account>,
+    run: Account,
     /// When observations went out, by tick: a call belongs to the tick that was shown when it began, although its
     /// report comes when it is over.
     shown: VecDeque<(u64, u64)>,
@@ -38,17 +41,16 @@ pub struct Ledger {
 const SHOWN: usize = 4096;
 
 impl Ledger {
-    /// An account for each budget.
-    pub fn new(budgets: Vec<Budget>) -> Ledger {
-        let accounts = budgets
-            .into_iter()
-            .map(|budget| Account {
-                budget,
-                ..Account::default()
-            })
-            .collect();
+    /// An account for each seat, by its budget and whether its agent calls a model, and one for the whole run.
+    pub fn new(seats: Vec<(Budget, bool)>, run: Budget) -> Ledger {
+        let account = |(budget, has_model)| Account {
+            has_model,
+            budget,
+            ..Account::default()
+        };
         Ledger {
-            accounts,
+            accounts: seats.into_iter().map(account).collect(),
+            run: account((run, true)),
             shown: VecDeque::new(),
         }
     }
@@ -70,15 +72,16 @@ impl Ledger {
     /// A request has gone through the model door.
     pub fn call(&mut self, call: &ModelCall, to: Listeners<'_>) {
         let tick = self.tick_at(call.started_ms);
-        let account = &mut self.accounts[call.seat];
         let tokens = call.input_tokens
             + call.output_tokens
             + call.cache_read_tokens
             + call.cache_write_tokens;
-        account.spent.tokens += tokens;
-        account.spent.calls += 1;
-        let first = account.first.get_or_insert_with(Instant::now);
-        account.spent.time = first.elapsed();
+        for account in [&mut self.accounts[call.seat], &mut self.run] {
+            account.spent.tokens += tokens;
+            account.spent.calls += 1;
+            let first = account.first.get_or_insert_with(Instant::now);
+            account.spent.time = first.elapsed();
+        }
         to.recorder.cost(CostRow {
             tick,
             seat: call.seat as u32,
@@ -99,6 +102,7 @@ impl Ledger {
     /// A turn is over, and this is what the agent's program says of it.
     pub fn turn(&mut self, seat: usize, cost: &Cost, to: Listeners<'_>) {
         self.accounts[seat].spent.usd += cost.usd;
+        self.run.spent.usd += cost.usd;
         to.recorder.cost(CostRow {
             tick: to.tick,
             seat: seat as u32,
@@ -144,7 +148,9 @@ impl Ledger {
 
     /// Why a seat is to be retired once its turn is over; none while it may go on.
     pub fn over(&self, seat: usize) -> Option<&str> {
-        self.accounts[seat].over.as_deref()
+        let account = &self.accounts[seat];
+        let run = self.run.over.as_deref().filter(|_| account.has_model);
+        account.over.as_deref().or(run)
     }
 
     fn check(&mut self, seat: usize, to: Listeners<'_>) {
@@ -157,18 +163,26 @@ impl Ledger {
             };
             feed.cost(seat as u32, totals);
         }
-        let words = match account.budget.standing(&account.spent) {
-            Standing::Fine => return,
-            Standing::Low(words) if !account.warned => words,
-            Standing::Over(words) if account.over.is_none() => {
-                account.over = Some(words.clone());
+        account.check("its", Some(seat), to);
+        self.run.check("the run's", None, to);
+    }
+}
+
+impl Account {
+    /// Says once when the budget runs low, and once when it is used up.
+    fn check(&mut self, whose: &str, seat: Option<usize>, to: Listeners<'_>) {
+        let words = match self.budget.standing(whose, &self.spent) {
+            Standing::Low(words) if !self.warned => words,
+            Standing::Over(words) if self.over.is_none() => {
+                self.over = Some(words.clone());
                 words
             }
-            Standing::Low(_) | Standing::Over(_) => return,
+            Standing::Fine | Standing::Low(_) | Standing::Over(_) => return,
         };
-        account.warned = true;
+        self.warned = true;
         tracing::warn!(seat, tick = to.tick, "{words}");
-        let data = json!({"tokens": account.spent.tokens, "calls": account.spent.calls, "usd": account.spent.usd});
+        let data =
+            json!({"tokens": self.spent.tokens, "calls": self.spent.calls, "usd": self.spent.usd});
         to.note(seat, "budget", "agent.budget", &words, data);
     }
 }
@@ -186,5 +200,37 @@ fn outcome_word(outcome: &Outcome) -> &'static str {
         Outcome::UpstreamFailed(_) => "upstream-failed",
         Outcome::Refused => "refused",
         Outcome::Stopped => "stopped",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_runs_budget_retires_those_who_call_models() {
+        let mut ledger = Ledger::new(
+            vec![(Budget::default(), true), (Budget::default(), false)],
+            Budget::default(),
+        );
+        assert_eq!((ledger.over(0), ledger.over(1)), (None, None));
+        ledger.run.over = Some("used up".into());
+        assert_eq!((ledger.over(0), ledger.over(1)), (Some("used up"), None));
+        ledger.accounts[0].over = Some("its own".into());
+        assert_eq!(
+            ledger.over(0),
+            Some("its own"),
+            "its own reason comes first"
+        );
+    }
+
+    #[test]
+    fn a_call_belongs_to_the_tick_that_was_shown_when_it_began() {
+        let mut ledger = Ledger::new(Vec::new(), Budget::default());
+        assert_eq!(ledger.tick_at(5), 0);
+        ledger.shown = [(10, 0), (20, 1), (20, 2), (30, 3)].into();
+        for (ms, tick) in [(5, 0), (10, 0), (19, 0), (20, 2), (29, 2), (31, 3)] {
+            assert_eq!(ledger.tick_at(ms), tick, "{ms}");
+        }
     }
 }

@@ -38,6 +38,7 @@ use crate::feed::wire::{self, Static};
 use crate::recorder::writer::Recorder;
 use crate::recorder::{RecorderError, RunEnd, RunMeta, SeatMeta, hash_text};
 use board::{Board, Listeners};
+use budget::Budget;
 use catalogue::Catalogue;
 use door::{Door, Limits};
 use hello::Greeter;
@@ -83,6 +84,8 @@ pub struct Plan {
     pub command: String,
     /// When ticks are closed.
     pub timing: Timing,
+    /// What all seats together may spend.
+    pub budget: Budget,
     /// The scenario's prompts.
     pub prompts: Prompts,
     /// Where agents' requests to a model go.
@@ -183,6 +186,7 @@ struct PlanRest {
     timing: Timing,
     model: Upstream,
     prompts: Prompts,
+    budget: Budget,
 }
 
 impl Ready {
@@ -305,6 +309,7 @@ pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
             timing: plan.timing,
             model: plan.model,
             prompts: plan.prompts,
+            budget: plan.budget,
         },
         board: Board::new(&names),
         catalogue,
@@ -343,11 +348,13 @@ pub async fn execute(
     let mut door = Door::new(catalogue.clone(), limits, absent_after, seats);
     let (mut plans, mut builtins) = (Vec::new(), Vec::new());
     let mut awaited = vec![Awaited::No; seats];
+    let has_model = |seated: &Seated| matches!(&seated.agent, Agent::Process(program) if program.adapter.translates());
     let ledger = Ledger::new(
         plan.seated
             .iter()
-            .map(|seated| seated.budget.clone())
+            .map(|seated| (seated.budget.clone(), has_model(seated)))
             .collect(),
+        plan.budget.clone(),
     );
     let (model_door, calls, tokens) = model_door::open(&plan.seated, &plan.model).await?;
     let mut open_seats = Vec::new();

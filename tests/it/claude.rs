@@ -438,3 +438,28 @@ fn shell_children_of_a_killed_one_are_gone() {
         "SELECT count(*) FROM transcripts WHERE kind = 'tool-call' AND text LIKE 'Bash%'";
     assert_eq!(query_int(&out, environments), 1);
 }
+
+#[test]
+fn the_casts_budget_is_for_all_its_models_together() {
+    if !installed() {
+        return;
+    }
+    let folder = Folder::new("claude-run-budget");
+    let standin = Standin::start(&folder, "[]");
+    let scenario = scenario(&folder, 2, "");
+    let cast = scenario.join("casts/test.toml");
+    let text = std::fs::read_to_string(&cast).expect("the cast");
+    let text = text.replace("format = 1\n", "format = 1\nbudget = { calls = 20 }\n");
+    std::fs::write(&cast, text).expect("the cast");
+    let summary = play(&folder, &standin, &arguments(&scenario, 2, 40, "60s"));
+    for name in ["harvester-1", "harvester-2"] {
+        let entry = seat(&summary, name);
+        let trouble = entry["trouble"].to_string();
+        assert!(trouble.contains("the run's budget is used up"), "{entry}");
+    }
+    assert_eq!(seat(&summary, "harvester-3")["status"], "playing");
+    // Each seat may have one call in flight when the last one is counted.
+    let calls = standin.requests().len();
+    assert!((20..=22).contains(&calls), "{calls} calls");
+    assert_replays(&folder.path("run"));
+}
