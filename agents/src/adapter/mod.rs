@@ -6,6 +6,7 @@
 mod acp;
 mod claude;
 pub(crate) mod lines;
+mod model;
 mod stdio;
 
 use std::ffi::OsString;

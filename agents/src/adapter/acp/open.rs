@@ -1,12 +1,10 @@
 //! How an ACP agent is started, and how its session is opened: environment, greeting, session, mode.
 
-use std::ffi::OsString;
-
 use serde_json::{Value, json};
 
 use super::wire::{self, SERVER};
 use super::{Acp, Asked, State};
-use crate::adapter::{Launch, Output};
+use crate::adapter::{Launch, Output, model};
 use crate::event::{Blame, FaultKind};
 use crate::plan::AcpPlan;
 use crate::protocol::{FromAgent, Hello, Ready};
@@ -15,42 +13,21 @@ use crate::workspace::Workspace;
 /// The mode that is taken, where an agent offers it and the plan names none: the one that asks before it does things.
 const ASKING_MODE: &str = "default";
 
-/// The environment of a new process. Variables that only one kind of agent knows do not hurt the others.
+/// The environment of a new process.
 pub(super) fn launch(plan: &AcpPlan, at: &Workspace) -> Launch {
-    let mut env: Vec<(String, OsString)> = [
-        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
-        ("DISABLE_AUTOUPDATER", "1"),
-        ("DISABLE_TELEMETRY", "1"),
-        ("DISABLE_ERROR_REPORTING", "1"),
-        // The seat's tools stand in the first request, not behind a search for tools.
-        ("ENABLE_TOOL_SEARCH", "false"),
-        // A call may be held for as long as a tick takes; the host's own deadlines end that, not the agent's.
-        ("MCP_TOOL_TIMEOUT", "86400000"),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.into()))
-    .to_vec();
-    env.push(("CLAUDE_CONFIG_DIR".into(), at.home.join(".claude").into()));
-    env.push(("CLAUDE_CODE_TMPDIR".into(), at.tmp.clone().into()));
-    if let Some((url, key)) = &plan.model_door {
-        env.push(("ANTHROPIC_BASE_URL".into(), url.into()));
-        env.push(("ANTHROPIC_API_KEY".into(), key.into()));
+    Launch {
+        args: Vec::new(),
+        env: model::environment(at, plan.model_door.as_ref()),
     }
-    let args = Vec::new();
-    Launch { args, env }
 }
 
 /// What stands before the first observation of a session.
 pub(super) fn greeting(hello: &Hello, prompt: Option<&str>) -> String {
     let mut text = match prompt {
         Some(prompt) => format!("{}\n\n", prompt.trim_end()),
-        None => format!(
-            "You are {} in \"{}\".\n{}\n{}\nPlay with the tools of the server {SERVER}.\n\n",
-            hello.seat, hello.scenario.title, hello.role, hello.rules
-        ),
+        None => model::introduction(hello, SERVER),
     };
-    if let Some(note) = hello.remembered.as_ref().and_then(Value::as_str) {
-        text += &format!("You were started again. Your note from before: {note}\n\n");
-    }
+    text += &model::remembered(hello);
     text
 }
 

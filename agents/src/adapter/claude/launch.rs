@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use serde_json::{Value, json};
 
 use super::wire::SERVER;
-use crate::adapter::Launch;
+use crate::adapter::{Launch, model};
 use crate::plan::ClaudePlan;
 use crate::protocol::Hello;
 use crate::workspace::Workspace;
@@ -51,22 +51,7 @@ pub(super) fn launch(plan: &ClaudePlan, resume: bool, at: &Workspace) -> Launch 
     if !plan.full {
         args.push("--bare".into());
     }
-    let mut env: Vec<(String, OsString)> = [
-        ("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1"),
-        ("DISABLE_AUTOUPDATER", "1"),
-        ("DISABLE_TELEMETRY", "1"),
-        ("DISABLE_ERROR_REPORTING", "1"),
-        // A call may be held for as long as a tick takes; the host's own deadlines end that, not the program's.
-        ("MCP_TOOL_TIMEOUT", "86400000"),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.into()))
-    .to_vec();
-    env.push(("CLAUDE_CONFIG_DIR".into(), at.home.join(".claude").into()));
-    env.push(("CLAUDE_CODE_TMPDIR".into(), at.tmp.clone().into()));
-    if let Some((url, key)) = &plan.model_door {
-        env.push(("ANTHROPIC_BASE_URL".into(), url.into()));
-        env.push(("ANTHROPIC_API_KEY".into(), key.into()));
-    }
+    let env = model::environment(at, plan.model_door.as_ref());
     Launch { args, env }
 }
 
@@ -86,16 +71,11 @@ pub(super) fn initialize(plan: &ClaudePlan) -> Value {
 
 /// What stands before the first observation: what does not stand in the system prompt.
 pub(super) fn greeting(hello: &Hello, has_system: bool) -> String {
-    let mut text = String::new();
-    if !has_system {
-        text += &format!(
-            "You are {} in \"{}\".\n{}\n{}\nPlay with the tools of the server {SERVER}.\n\n",
-            hello.seat, hello.scenario.title, hello.role, hello.rules
-        );
-    }
-    if let Some(note) = hello.remembered.as_ref().and_then(Value::as_str) {
-        text += &format!("You were started again. Your note from before: {note}\n\n");
-    }
+    let mut text = match has_system {
+        true => String::new(),
+        false => model::introduction(hello, SERVER),
+    };
+    text += &model::remembered(hello);
     text
 }
 
