@@ -118,10 +118,11 @@ export function createStore(clock: () => number = () => performance.now()) {
           }
         },
         gap: () => { dirty = true; },
-        end: (message) => {
+        // What came before the end is shown no later than the end.
+        end: (message) => batch(act(() => {
           ended.value = message;
           phase.value = "ended";
-        },
+        })),
       });
       client.start();
     },
