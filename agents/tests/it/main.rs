@@ -76,6 +76,7 @@ fn run(name: &str) -> Result<(), Failed> {
         .spawn()?;
     for _ in 0..1200 {
         if let Some(status) = child.try_wait()? {
+            let _ = std::fs::remove_dir_all(stage::folder_of(child.id()));
             return if status.success() {
                 Ok(())
             } else {

@@ -23,7 +23,7 @@ pub struct Start {
 impl Start {
     pub fn new(nursery: Nursery) -> Self {
         let run = format!("test-{}", std::process::id());
-        let folder = std::env::temp_dir().join(format!("formicarium-{run}"));
+        let folder = folder_of(std::process::id());
         let _ = std::fs::remove_dir_all(&folder);
         Self {
             nursery,
@@ -40,6 +40,11 @@ impl Start {
             folder: self.folder.join("agents").join(seat),
         }
     }
+}
+
+/// The folder of the case that this process runs.
+pub fn folder_of(process: u32) -> PathBuf {
+    std::env::temp_dir().join(format!("formicarium-test-{process}"))
 }
 
 /// A program with a habit, quick to be given up.
