@@ -153,6 +153,11 @@ impl Ledger {
         account.over.as_deref().or(run)
     }
 
+    /// Whether any seat is to be retired, or has been.
+    pub fn is_anybody_over(&self) -> bool {
+        self.run.over.is_some() || self.accounts.iter().any(|account| account.over.is_some())
+    }
+
     fn check(&mut self, seat: usize, to: Listeners<'_>) {
         let account = &mut self.accounts[seat];
         if let Some(feed) = to.feed {

@@ -264,10 +264,14 @@ impl TickLoop {
     /// Passes the observations on, batch by batch as they are made; drops them when `wanted` is false.
     async fn hand_out(&mut self, wanted: bool) -> Result<(), RunError> {
         self.ledger.shows(self.door.tick());
+        self.settle();
         while let Some(batch) = self.world.lines().await? {
             if wanted {
                 for (seat, line) in batch {
-                    self.agents.send(seat, Outgoing::Observation(line));
+                    // An observation would be answered with another call of the model.
+                    if self.ledger.over(seat).is_none() {
+                        self.agents.send(seat, Outgoing::Observation(line));
+                    }
                 }
             }
         }
@@ -390,8 +394,21 @@ impl TickLoop {
         self.ledger.call(call, to);
     }
 
+    /// Counts all calls that are over, and retires whose budget is used up.
+    fn settle(&mut self) {
+        while let Ok(call) = self.calls.try_recv() {
+            self.on_call(&call);
+        }
+        if self.ledger.is_anybody_over() {
+            (0..self.hopeful.len()).for_each(|seat| self.retire(seat));
+        }
+    }
+
     /// Ends the agent of a seat whose budget is used up. Its turn is over: it has answered, or is late.
     fn retire(&self, seat: usize) {
+        if !self.hopeful[seat] {
+            return;
+        }
         if let Some(reason) = self.ledger.over(seat) {
             self.agents.stop(seat, reason);
         }

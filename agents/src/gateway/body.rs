@@ -144,6 +144,11 @@ impl Download {
         download
     }
 
+    fn tell(&mut self) {
+        self.report.usage(&self.counter.usage, self.counter.unread);
+        self.report.send();
+    }
+
     fn end(&mut self) {
         if self.report.decided() {
             return;
@@ -178,9 +183,11 @@ impl Body for Download {
                 if let Some(data) = frame.data_ref() {
                     this.counter.read(data);
                 }
-                // With a known length the server asks for no frame after the last.
-                if this.body.is_end_stream() {
+                // Told before the last piece reaches the seat: the host knows what a call has used before the seat can
+                // act on it. (With a known length the server asks for no frame after the last.)
+                if this.counter.finished() || this.body.is_end_stream() {
                     this.end();
+                    this.tell();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -207,7 +214,7 @@ impl Drop for Download {
         if !self.report.decided() && self.counter.finished() {
             self.end();
         }
-        self.report.usage(&self.counter.usage, self.counter.unread);
+        self.tell();
     }
 }
 

@@ -172,8 +172,9 @@ impl Report {
     }
 }
 
-impl Drop for Report {
-    fn drop(&mut self) {
+impl Report {
+    /// Sends it now, instead of when it is dropped: what comes later changes nothing.
+    pub(super) fn send(&mut self) {
         if self.desk.stopping.load(Ordering::Acquire) {
             self.decide(Outcome::Stopped);
         }
@@ -187,5 +188,11 @@ impl Drop for Report {
                 self.desk.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        self.send();
     }
 }
