@@ -9,7 +9,9 @@ use formicarium_agents::{
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::stage::{Stage, Start, block_on, left_of, misbehaver, processes_of, run_mark};
+use super::stage::{
+    Stage, Start, block_on, left_of, misbehaver, parent_of, processes_of, run_mark,
+};
 
 /// Names the mark that a host to be killed puts on all that it starts.
 const MARK: &str = "FORMICARIUM_TEST_MARK";
@@ -237,18 +239,6 @@ pub fn killed_host(start: Start) {
         lines.next().is_none(),
         "nobody holds the host's output open"
     );
-}
-
-fn parent_of(pid: i32) -> i32 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    stat.rsplit(')')
-        .next()
-        .unwrap()
-        .split_ascii_whitespace()
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap()
 }
 
 pub fn killed_keeper(start: Start) {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::stage::{Stage, Start, block_on, misbehaver, processes_of, run_mark};
+use super::stage::{Stage, Start, block_on, misbehaver, parent_of, processes_of, run_mark};
 
 pub fn a_hundred_agents(start: Start) {
     const AGENTS: usize = 100;
@@ -28,7 +28,7 @@ pub fn a_hundred_agents(start: Start) {
         let host = (anonymous_kib("self").saturating_sub(before)) / AGENTS as u64;
         let keepers: Vec<String> = processes_of(&run_mark(&stage.run))
             .iter()
-            .map(|pid| parent(*pid))
+            .map(|pid| parent_of(*pid).to_string())
             .collect();
         assert_eq!(keepers.len(), AGENTS);
         let worst = keepers.iter().map(|pid| pss_kib(pid)).max().unwrap();
@@ -39,17 +39,6 @@ pub fn a_hundred_agents(start: Start) {
         assert!(host < 128, "the host keeps {host} KiB an agent");
         stage.agents.shutdown(Duration::from_secs(2)).await;
     });
-}
-
-fn parent(pid: i32) -> String {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    stat.rsplit(')')
-        .next()
-        .unwrap()
-        .split_ascii_whitespace()
-        .nth(1)
-        .unwrap()
-        .to_owned()
 }
 
 fn rollup(pid: &str, name: &str) -> u64 {

@@ -217,6 +217,19 @@ pub fn observation(tick: u64, bytes: usize) -> Vec<u8> {
     }))
 }
 
+/// The parent of a living process.
+pub fn parent_of(pid: i32) -> i32 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit(')')
+        .next()
+        .unwrap()
+        .split_ascii_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
 /// The living processes that carry this mark in their environment.
 pub fn processes_of(mark: &str) -> Vec<i32> {
     let mut found = Vec::new();
