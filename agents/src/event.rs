@@ -143,7 +143,8 @@ pub enum FaultKind {
     TooLong,
     /// The output ended in the middle of a line. The half line was dropped.
     HalfLine,
-    /// More than [`crate::protocol::MESSAGES_PER_TICK`] messages since the last observation. The rest was dropped.
+    /// More than [`crate::protocol::MESSAGES_PER_TICK`] messages or [`crate::protocol::BYTES_PER_TICK`] bytes since the
+    /// last observation. The rest was dropped.
     Flood,
     /// A message at the wrong time: before `ready`, or a second `ready`. It was dropped.
     OutOfOrder,

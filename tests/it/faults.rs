@@ -54,11 +54,12 @@ const fn slow(name: &'static str, kind: &'static str, blame: &'static str) -> Ha
 const TICKS: u64 = 40;
 
 /// The slow ones first, so that the quick ones run while those wait.
-const HABITS: [Habit; 30] = [
+const HABITS: [Habit; 31] = [
     slow("hang-at-start", "ready-timeout", "agent"),
     slow("hang", "", ""),
     slow("deaf", "", ""),
     slow("flood", "flood", "agent"),
+    slow("endless-line", "flood", "agent"),
     slow("stale", "", ""),
     slow("future", "", ""),
     quick("crash-at-start", "exited", "agent"),

@@ -94,6 +94,9 @@ fn misbehave(habit: &str, number: u64, tick: u64) {
             }
             write(b"\n");
         }
+        "endless-line" => loop {
+            write(&[b'x'; 65_536]);
+        },
         "flood" => {
             for _ in 0..5000 {
                 say(r#"{"type":"log","text":"again"}"#);

@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::epoll::EpollEvent;
-use nix::sys::socket::{MsgFlags, recv, send};
+use nix::sys::socket::{MsgFlags, send};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 
 use super::agents::Shared;
-use super::io::{Token, token_of};
+use super::io::{Packet, Token, take_packet, token_of};
 use super::nursery::Nursery;
 use super::seat::{Asking, Seat, explain_spawn};
 use super::state::{Effect, Event, ExitStatus, State, Timer};
-use super::wire::{Command, NurseryReport, REPORT_BYTES, Report};
+use super::wire::{Command, NurseryReport, Report};
 use crate::event::{AgentEvent, AgentEventBody, Blame, Fault, FaultKind, ProcessStatus};
 
 /// Bytes read from one agent at a time, into a buffer that all share.
@@ -103,6 +103,11 @@ impl Driver {
                 }
             }
             let next = self.next_time();
+            if next.is_some_and(|at| at <= Instant::now()) {
+                // Also while somebody writes without an end: the select takes what comes before the clock.
+                self.take_time();
+                continue;
+            }
             tokio::select! {
                 biased;
                 () = shared.wake.notified() => self.take_mail(),
@@ -241,16 +246,14 @@ impl Driver {
             let Some(control) = &self.seats[slot].control else {
                 return;
             };
-            let mut bytes = [0; REPORT_BYTES];
-            match recv(control.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT) {
-                Err(Errno::EAGAIN) => return,
-                Err(Errno::EINTR) => {}
-                Ok(REPORT_BYTES) => {
+            match take_packet(control) {
+                Packet::None => return,
+                Packet::Report(bytes) => {
                     if let Some(report) = Report::decode(&bytes) {
                         self.take_report(slot, report);
                     }
                 }
-                Ok(_) | Err(_) => {
+                Packet::Ended => {
                     self.seats[slot].control = None;
                     self.feed(slot, Event::KeeperLost);
                     if !self.nursery_lives {
@@ -283,15 +286,9 @@ impl Driver {
 
     fn take_nursery_reports(&mut self) {
         loop {
-            let mut bytes = [0; REPORT_BYTES];
-            match recv(
-                self.nursery.socket().as_raw_fd(),
-                &mut bytes,
-                MsgFlags::MSG_DONTWAIT,
-            ) {
-                Err(Errno::EAGAIN) => return,
-                Err(Errno::EINTR) => {}
-                Ok(REPORT_BYTES) => match NurseryReport::decode(&bytes) {
+            match take_packet(self.nursery.socket()) {
+                Packet::None => return,
+                Packet::Report(bytes) => match NurseryReport::decode(&bytes) {
                     Some(NurseryReport::Cleared { serial }) => {
                         if let Some(slot) = self.slot_of(serial) {
                             // The socket may hold what the keeper said last, or not have told of its end yet.
@@ -312,7 +309,7 @@ impl Driver {
                     }
                     None => {}
                 },
-                Ok(_) | Err(_) => {
+                Packet::Ended => {
                     self.nursery_lost();
                     return;
                 }

@@ -3,15 +3,17 @@
 //! One epoll set for all agents, itself waited for by tokio: a whole round of answers costs one wake-up, and one read
 //! each, instead of a task a pipe. Must not know what is read.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, recv, socketpair};
 use nix::unistd::pipe2;
 
 use super::agents::StartError;
+use super::wire::REPORT_BYTES;
 
 /// Whose descriptor something happened on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +104,31 @@ pub(super) fn token_of(event: &EpollEvent) -> Token {
     Token::of(event.data())
 }
 
+/// What a keeper's or the nursery's socket holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Packet {
+    Report([u8; REPORT_BYTES]),
+    /// Nothing for now.
+    None,
+    /// The other end is closed, and all that it sent has been taken.
+    Ended,
+}
+
+/// Takes one packet, without waiting.
+pub(super) fn take_packet(socket: &OwnedFd) -> Packet {
+    let mut bytes = [0; REPORT_BYTES];
+    loop {
+        match recv(socket.as_raw_fd(), &mut bytes, MsgFlags::MSG_DONTWAIT) {
+            Ok(REPORT_BYTES) => return Packet::Report(bytes),
+            Err(Errno::EAGAIN) => return Packet::None,
+            // A peer that ends with a command of ours unread resets the connection. The kernel says so once, before it
+            // hands out what that peer had sent: its last report is still to come.
+            Err(Errno::EINTR | Errno::ECONNRESET) => {}
+            Ok(_) | Err(_) => return Packet::Ended,
+        }
+    }
+}
+
 /// The descriptors of a process that is being started.
 pub(super) struct Ends {
     pub(super) stdin_read: OwnedFd,
@@ -169,6 +196,31 @@ pub fn raise_descriptor_limit(processes: usize, others: u64) -> Result<(), Start
 mod tests {
     use super::*;
     use crate::mcp::socket::CONNECTIONS;
+    use crate::process::wire::{Command, Report};
+    use nix::sys::socket::send;
+
+    #[test]
+    fn the_last_report_of_a_keeper_that_left_a_command_unread_is_taken() {
+        let ends = make_ends().unwrap();
+        let say = |socket: &OwnedFd, bytes: &[u8]| {
+            send(socket.as_raw_fd(), bytes, MsgFlags::MSG_NOSIGNAL).unwrap();
+        };
+        say(&ends.keeper_control, &Report::ExitedCode(0).encode());
+        say(&ends.keeper_control, &Report::TreeGone.encode());
+        say(&ends.control, &Command::Term.encode());
+        drop(ends.keeper_control);
+        let taken: Vec<_> = (0..4).map(|_| take_packet(&ends.control)).collect();
+        let report = |report: Report| Packet::Report(report.encode());
+        assert_eq!(
+            taken,
+            [
+                report(Report::ExitedCode(0)),
+                report(Report::TreeGone),
+                Packet::Ended,
+                Packet::Ended
+            ]
+        );
+    }
 
     #[test]
     fn tokens_come_back() {

@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
@@ -41,6 +41,8 @@ pub(super) struct Link {
     slot: usize,
     /// Messages read from the agent since the last observation was sent to it.
     pub(super) received: AtomicU32,
+    /// Bytes read from it since then.
+    pub(super) bytes: AtomicU64,
     out: Mutex<Out>,
 }
 
@@ -64,8 +66,14 @@ impl Link {
         Self {
             slot,
             received: AtomicU32::new(0),
+            bytes: AtomicU64::new(0),
             out: Mutex::default(),
         }
+    }
+
+    fn forget_received(&self) {
+        self.received.store(0, Ordering::Relaxed);
+        self.bytes.store(0, Ordering::Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, Out> {
@@ -75,7 +83,7 @@ impl Link {
 
     /// Takes over the host's end of a new process's standard input.
     pub(super) fn open(&self, pipe: OwnedFd) {
-        self.received.store(0, Ordering::Relaxed);
+        self.forget_received();
         *self.lock() = Out {
             pipe: Some(pipe),
             ..Out::default()
@@ -119,7 +127,7 @@ impl Link {
                 if !out.greeted {
                     return None;
                 }
-                self.received.store(0, Ordering::Relaxed);
+                self.forget_received();
                 if std::mem::take(&mut out.paused) {
                     note = Some(Note::Resume);
                 }

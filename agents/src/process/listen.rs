@@ -13,7 +13,7 @@ use super::link::Outgoing;
 use super::state::{Event, State};
 use crate::adapter::{Adapter, Output, Stdio};
 use crate::event::{AgentEventBody, Blame, Fault, FaultKind};
-use crate::protocol::{FromAgent, MESSAGES_PER_TICK, decode_to_agent};
+use crate::protocol::{BYTES_PER_TICK, FromAgent, MESSAGES_PER_TICK, decode_to_agent};
 
 impl Driver {
     /// Reads one piece of an agent's output. False when there is nothing more for now.
@@ -32,6 +32,7 @@ impl Driver {
             }
             Ok(length) => {
                 self.hear(slot, Some(&buffer[..length]));
+                self.weigh(slot, length);
                 true
             }
             Err(Errno::EINTR) => true,
@@ -39,6 +40,31 @@ impl Driver {
         };
         self.buffer = buffer;
         more
+    }
+
+    /// Counts bytes: a line without an end is no message, and must not keep the host busy for ever.
+    fn weigh(&mut self, slot: usize, length: usize) {
+        let seat = &self.seats[slot];
+        if seat.plan.program.adapter.translates() {
+            // A model's program may say much, and the seat's limits of tokens hold it.
+            return;
+        }
+        let before = seat.link.bytes.fetch_add(length as u64, Ordering::Relaxed);
+        if before <= BYTES_PER_TICK && before + length as u64 > BYTES_PER_TICK {
+            self.flood(slot, &format!("more than {BYTES_PER_TICK} bytes"));
+        }
+    }
+
+    /// Too much since the last observation: nothing more is read until the next one.
+    fn flood(&mut self, slot: usize, what: &str) {
+        if !std::mem::replace(&mut self.seats[slot].flooded, true) {
+            let detail = format!(
+                "{what} since the last observation; the rest is dropped and nothing is read from it until the next one; \
+                 answer once for each `observe`"
+            );
+            self.fault(slot, Fault::new(FaultKind::Flood, Blame::Agent, detail));
+            self.pause(slot);
+        }
     }
 
     /// Passes bytes (or their end) through the seat's adapter and on to the host.
@@ -113,15 +139,7 @@ impl Driver {
             seat.flooded = false;
         }
         if received > MESSAGES_PER_TICK {
-            if !std::mem::replace(&mut seat.flooded, true) {
-                let detail = format!(
-                    "more than {MESSAGES_PER_TICK} messages since the last observation; the rest is dropped and nothing is \
-                     read from it until the next one; answer once for each `observe`"
-                );
-                self.fault(slot, Fault::new(FaultKind::Flood, Blame::Agent, detail));
-                self.pause(slot);
-            }
-            return;
+            return self.flood(slot, &format!("more than {MESSAGES_PER_TICK} messages"));
         }
         let message = match output {
             Output::Fault(fault) => return self.fault(slot, fault),

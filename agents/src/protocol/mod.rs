@@ -28,5 +28,7 @@ pub const LOG_CHARS: u32 = 2000;
 pub const REMEMBER_BYTES: u32 = 16_384;
 /// Most messages a seat may send between two observations. The rest is dropped.
 pub const MESSAGES_PER_TICK: u32 = 64;
+/// Most bytes that an agent may write between two observations, as if each message were as long as it may be.
+pub const BYTES_PER_TICK: u64 = MESSAGES_PER_TICK as u64 * LINE_BYTES as u64;
 /// Most actions in one `act`, whatever the scenario's own limit. More are no message of the protocol.
 pub const ACTIONS_PER_ACT: usize = 64;

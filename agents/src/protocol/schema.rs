@@ -24,7 +24,9 @@ pub fn schema() -> Value {
 #[cfg(test)]
 mod tests {
     use super::super::{ACTIONS_PER_ACT, FromAgent, LINE_BYTES, ToAgent};
-    use super::super::{MESSAGES_PER_TICK, REMEMBER_BYTES, decode_from_agent, decode_to_agent};
+    use super::super::{
+        BYTES_PER_TICK, MESSAGES_PER_TICK, REMEMBER_BYTES, decode_from_agent, decode_to_agent,
+    };
     use super::*;
     use crate::event::FaultKind;
 
@@ -70,6 +72,7 @@ mod tests {
             LINE_BYTES,
             REMEMBER_BYTES as usize,
             MESSAGES_PER_TICK as usize,
+            BYTES_PER_TICK as usize,
             ACTIONS_PER_ACT,
         ] {
             let table = DOCUMENT.split("## Limits").nth(1).unwrap();

@@ -7,7 +7,7 @@ use formicarium_agents::{Agents, ProcessStatus, Program, StartError};
 
 use super::stage::{Stage, Start, block_on, left_of, misbehaver, processes_of, run_mark};
 
-const HABITS: [&str; 33] = [
+const HABITS: [&str; 34] = [
     "good",
     "hang-at-start",
     "crash-at-start",
@@ -19,6 +19,7 @@ const HABITS: [&str; 33] = [
     "garbage",
     "half-line",
     "long-line",
+    "endless-line",
     "flood",
     "exit",
     "exit-3",
@@ -106,6 +107,7 @@ pub fn every_bad_habit(start: Start) {
             garbage: garbage (agent); running
             half-line: exited (agent), half-line (agent); exited: exited with status 0 before the run ended
             long-line: too-long (agent); running
+            endless-line: flood (agent), too-long (agent); running
             flood: flood (agent); running
             exit: exited (agent); exited: exited with status 0 before the run ended
             exit-3: exited (agent); exited: exited with status 3 before the run ended
