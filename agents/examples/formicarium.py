@@ -16,9 +16,9 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass, field
-from typing import Any, Iterator, Optional
+from typing import Any, Callable, Iterator, Optional
 
-__all__ = ["Action", "ActionResult", "End", "Heard", "Hello", "ProtocolError", "Seat", "Seen"]
+__all__ = ["Action", "ActionResult", "End", "Heard", "Hello", "ProtocolError", "Question", "Seat", "Seen"]
 
 PROTOCOL = 1
 
@@ -101,18 +101,39 @@ class End:
     tick: int
 
 
+@dataclass(frozen=True)
+class Question:
+    """Something the scenario wants to know. It costs no action."""
+
+    name: str
+    tick: int
+    text: str
+    #: JSON Schema of the answer, an object.
+    schema: dict[str, Any]
+    #: What the seat came to, if the run is over; None while it goes on.
+    end: Optional[End] = None
+    #: Why the last answer was refused, if this is the question again.
+    refused: Optional[str] = None
+
+
 class Seat:
     """One's place in the world. Making it reads `hello` and answers `ready`; iterating it gives observations.
 
     `hello` is known from then on, `end` is None until the run is over. A tick that is not answered in the body of the
     loop is passed when the loop comes round, so that the world does not wait for nothing.
+
+    `answer` is called with each question of the scenario and returns the answer, or None for no answer to this one.
+    Without it the seat is never asked.
     """
 
-    def __init__(self, name: Optional[str] = None) -> None:
+    def __init__(
+        self, name: Optional[str] = None, answer: Optional[Callable[[Question], Optional[dict[str, Any]]]] = None
+    ) -> None:
         self._input = sys.stdin.buffer
         self._output = sys.stdout.buffer
         sys.stdout = sys.stderr
         self.end: Optional[End] = None
+        self._answer = answer
         self._tick: Optional[int] = None
         self._answered = True
         message = self._read()
@@ -133,7 +154,9 @@ class Seat:
             time=message["time"],
             remembered=message.get("remembered"),
         )
-        ready = {"type": "ready"}
+        ready: dict[str, Any] = {"type": "ready"}
+        if answer is not None:
+            ready["answers"] = True
         if name is not None:
             ready["name"] = name
         self._write(ready)
@@ -148,8 +171,11 @@ class Seat:
             if message["type"] == "end":
                 self.end = End(message["reason"], message["score"], message["tick"])
                 return
+            if message["type"] == "question":
+                self._ask(message)
+                continue
             if message["type"] != "observe":
-                raise ProtocolError(f"expected observe or end, got {message['type']}")
+                raise ProtocolError(f"expected observe, question or end, got {message['type']}")
             self._tick = message["tick"]
             self._answered = False
             yield Seen(
@@ -206,6 +232,19 @@ class Seat:
     def log(self, text: str) -> None:
         """Puts a line into the run's recording."""
         self._write({"type": "log", "text": text})
+
+    def _ask(self, message: dict[str, Any]) -> None:
+        end = message.get("end")
+        question = Question(
+            message["name"],
+            message["tick"],
+            message["text"],
+            message["schema"],
+            None if end is None else End(end["reason"], end["score"], end["tick"]),
+            message.get("refused"),
+        )
+        value = None if self._answer is None else self._answer(question)
+        self._write({"type": "answer", "question": question.name, "tick": question.tick, "value": value})
 
     def _read(self) -> Optional[dict[str, Any]]:
         line = self._input.readline()

@@ -28,7 +28,7 @@ pub use observation::{ActionResult, Heard, How, Observation};
 pub use picture::{Delta, KindInfo, Picture, SpaceInfo, Thing};
 pub use scenario::{
     Bundle, Diagnostic, LimitSpec, MetricSpec, Mode, OnLate, ParamDoc, ParamType, ParamValue,
-    Params, Scenario, ScoreSpec, Severity, TimeSpec,
+    Params, QuestionSpec, Scenario, ScoreSpec, Severity, TimeSpec,
 };
 pub use value::Value;
 pub use world::{Executor, RestoreError, SeatInfo, TickOutput, World};

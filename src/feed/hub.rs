@@ -87,6 +87,7 @@ enum Message {
     Status(SeatStatus),
     Cost(u32, CostTotals),
     Phase(Phase),
+    Flush,
     End {
         tick: u64,
         reason: String,
@@ -226,6 +227,11 @@ impl Feed {
     /// Hands over something around an agent. Never waits; a full queue drops it.
     pub fn event(&self, event: Event) {
         let _ = self.queue.try_send(Message::Event(event));
+    }
+
+    /// Shows at once what was handed over since the last tick, for when the next may be long in coming. Never waits.
+    pub fn flush(&self) {
+        let _ = self.queue.try_send(Message::Flush);
     }
 
     /// Hands over a seat's status. Never waits.
@@ -387,11 +393,13 @@ impl Hub {
                 let message = state.status(Vec::new());
                 self.say(&message);
             }
+            Message::Flush => self.show(pending),
             Message::End {
                 tick,
                 reason,
                 scores,
             } => {
+                self.show(pending);
                 let mut state = self.lock();
                 state.phase = Phase::Ended;
                 let end = ToClient::End {
@@ -437,6 +445,21 @@ impl Hub {
                 let _ = self.data.send(frame);
             }
         }
+    }
+
+    /// Sends what waits for the next tick with a frame of the present one.
+    fn show(&self, pending: &mut Vec<Event>) {
+        if pending.is_empty() {
+            return;
+        }
+        let mut state = self.lock();
+        let json = state.picture.add(std::mem::take(pending));
+        state.seq += 1;
+        state.snapshot = None;
+        let frame = Frame::new(Kind::Tick, state.seq, state.picture.tick(), &json);
+        state.keep(frame.clone());
+        // Nobody listening is no fault.
+        let _ = self.data.send(frame);
     }
 
     fn tell_status(&self, state: &mut State, changed: Option<SeatStatus>) {

@@ -135,10 +135,28 @@ impl Picture {
             events: &events,
         };
         let json = serde_json::to_vec(&payload).expect("feed payloads have string keys");
+        self.keep(events);
+        json
+    }
+
+    /// More that happened at the present tick, and its payload as JSON.
+    pub fn add(&mut self, events: Vec<Event>) -> Vec<u8> {
+        let payload = Tick {
+            upd: Columns::of([].iter()),
+            del: &[],
+            scores: ScoreColumns::default(),
+            metrics: &self.metrics,
+            events: &events,
+        };
+        let json = serde_json::to_vec(&payload).expect("feed payloads have string keys");
+        self.keep(events);
+        json
+    }
+
+    fn keep(&mut self, events: Vec<Event>) {
         self.recent.extend(events);
         let surplus = self.recent.len().saturating_sub(RECENT);
         self.recent.drain(..surplus);
-        json
     }
 
     /// The whole state as a snapshot payload in JSON.

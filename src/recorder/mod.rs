@@ -87,7 +87,7 @@ pub struct Note {
     pub tick: u64,
     /// The seat's index; none for the run as a whole.
     pub seat: Option<u32>,
-    /// `thought`, `log`, `fault`, `status`, `rejected`, `budget`.
+    /// `thought`, `log`, `fault`, `status`, `rejected`, `budget`, `answer`.
     pub kind: &'static str,
     /// The words.
     pub text: String,

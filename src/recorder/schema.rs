@@ -30,6 +30,10 @@ CREATE VIEW messages AS
   WHERE e.name = 'speech.said';
 CREATE VIEW thoughts AS
   SELECT n.tick, s.name AS seat, n.text FROM notes n JOIN seats s ON s.seat = n.seat WHERE n.kind = 'thought';
+CREATE VIEW answers AS
+  SELECT n.tick, s.name AS seat, json_extract(n.data, '$.question') AS question, json_extract(n.data, '$.asked') AS asked,
+         json_extract(n.data, '$.status') AS status, json_extract(n.data, '$.value') AS value
+  FROM notes n JOIN seats s ON s.seat = n.seat WHERE n.kind = 'answer';
 ";
 
 /// Makes the tables in an empty database and marks it as ours.

@@ -4,13 +4,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use formicarium_agents::protocol::{self, ActionSpec, Hello, ScenarioName, Time, ToAgent};
+use formicarium_agents::protocol::{
+    self, ActionSpec, Hello, QuestionSpec, ScenarioName, Time, ToAgent,
+};
 use formicarium_engine::SeatInfo;
 use serde_json::Value;
 
 use super::Timing;
 use super::catalogue::Catalogue;
 use super::door::Limits;
+use super::interview::Interview;
 
 /// Makes the `hello` and `end` lines.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub struct Greeter {
     limits: protocol::Limits,
     time: Time,
     seats: Vec<SeatInfo>,
+    /// Per seat: what it may be asked.
+    questions: Vec<Vec<QuestionSpec>>,
     remembered: BTreeMap<usize, Value>,
 }
 
@@ -35,6 +40,7 @@ impl Greeter {
         limits: Limits,
         timing: &Timing,
         seats: Vec<SeatInfo>,
+        interview: &Interview,
     ) -> Greeter {
         let actions = catalogue
             .to_json()
@@ -57,6 +63,7 @@ impl Greeter {
             actions,
             limits,
             time: timing.hello(),
+            questions: (0..seats.len()).map(|seat| interview.specs(seat)).collect(),
             seats,
             remembered: BTreeMap::new(),
         }
@@ -84,6 +91,7 @@ impl Greeter {
             rules: self.rules.clone(),
             actions: self.actions.clone(),
             limits: self.limits,
+            questions: self.questions[seat].clone(),
             time: self.time,
             remembered: self.remembered.get(&seat).cloned(),
         }

@@ -8,7 +8,9 @@ pub mod budget;
 pub mod builtin;
 pub mod catalogue;
 pub mod door;
+mod events;
 mod hello;
+mod interview;
 pub mod ledger;
 mod line;
 mod model_door;
@@ -42,6 +44,7 @@ use budget::Budget;
 use catalogue::Catalogue;
 use door::{Door, Limits};
 use hello::Greeter;
+use interview::Interview;
 use ledger::Ledger;
 pub use model_door::Upstream;
 use players::Players;
@@ -169,6 +172,7 @@ pub struct Ready {
     limits: Limits,
     absent_after: u32,
     greeter: Greeter,
+    interview: Interview,
     recorder: Recorder,
     feed: Option<Feed>,
     world: WorldThread,
@@ -283,6 +287,7 @@ pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
         title: plan.scenario.title().to_owned(),
     };
     let rules = plan.scenario.rules_text(&plan.params);
+    let interview = Interview::new(plan.scenario.questions(&plan.params), world.seats());
     let greeter = Greeter::new(
         &plan.run,
         scenario,
@@ -291,6 +296,7 @@ pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
         limits,
         &plan.timing,
         world.seats().to_vec(),
+        &interview,
     );
     let shown = plan
         .seated
@@ -316,6 +322,7 @@ pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
         limits,
         absent_after,
         greeter,
+        interview,
         recorder,
         feed,
         world,
@@ -338,6 +345,7 @@ pub async fn execute(
         limits,
         absent_after,
         greeter,
+        interview,
         recorder,
         feed,
         world,
@@ -417,6 +425,7 @@ pub async fn execute(
         _sender: sender,
         builtins,
         greeter,
+        interview,
         progress,
         stop,
         hopeful,
@@ -427,6 +436,9 @@ pub async fn execute(
         hash,
     };
     let outcome = run.run().await;
+    if let Ok(reason) = &outcome {
+        run.ask_at_end(reason).await;
+    }
     let TickLoop {
         door,
         board,

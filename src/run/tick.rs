@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use formicarium_agents::gateway::ModelCall;
-use formicarium_agents::protocol::{Act, FromAgent};
-use formicarium_agents::{AgentEvent, AgentEventBody, FaultKind, Outgoing, ProcessStatus};
+use formicarium_agents::protocol::End;
+use formicarium_agents::{AgentEvent, Outgoing};
 use formicarium_engine::TickOutput;
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
@@ -17,8 +17,9 @@ use tokio::time::{Instant, timeout_at};
 use super::board::{Board, Listeners, Status};
 use super::builtin::{Builtin, Move};
 use super::catalogue::Catalogue;
-use super::door::{Asked, Change, Door, DoorResult};
+use super::door::{Door, DoorResult};
 use super::hello::Greeter;
+use super::interview::Interview;
 use super::ledger::Ledger;
 use super::players::Players;
 use super::progress::{Progress, Standings};
@@ -49,6 +50,7 @@ pub(super) struct TickLoop {
     pub(super) _sender: mpsc::Sender<AgentEvent>,
     pub(super) builtins: Vec<(usize, Builtin)>,
     pub(super) greeter: Greeter,
+    pub(super) interview: Interview,
     pub(super) progress: Progress,
     pub(super) stop: watch::Receiver<bool>,
     /// Per seat: its process may still come back.
@@ -265,6 +267,10 @@ impl TickLoop {
     async fn hand_out(&mut self, wanted: bool) -> Result<(), RunError> {
         self.ledger.shows(self.door.tick());
         self.settle();
+        if wanted {
+            let (questions, outcomes) = self.interview.due(self.door.tick());
+            self.put(questions, outcomes);
+        }
         while let Some(batch) = self.world.lines().await? {
             if wanted {
                 for (seat, line) in batch {
@@ -278,6 +284,46 @@ impl TickLoop {
         Ok(())
     }
 
+    /// Puts the questions of the run's end, and waits for the answers of those who are there.
+    pub(super) async fn ask_at_end(&mut self, reason: &str) {
+        if *self.stop.borrow() {
+            return;
+        }
+        let tick = self.door.tick();
+        let scores = &self.scores;
+        let (questions, outcomes) = self.interview.at_end(tick, |seat| End {
+            reason: reason.to_owned(),
+            score: scores[seat],
+            tick,
+        });
+        self.put(questions, outcomes);
+        let due = Instant::now() + Duration::from_millis(self.interview.wait_ms());
+        let mut events = Vec::with_capacity(EVENTS);
+        while self.interview.is_open() && !*self.stop.borrow() {
+            tokio::select! {
+                got = timeout_at(due, self.inbox.recv_many(&mut events, EVENTS)) => match got {
+                    Err(_) => break,
+                    Ok(_) => {
+                        for event in events.drain(..) {
+                            self.on_event(event, true);
+                        }
+                        self.settle();
+                        if let Some(feed) = &self.feed {
+                            feed.flush();
+                        }
+                    }
+                },
+                Some(call) = self.calls.recv() => self.on_call(&call),
+                _ = self.stop.changed() => {}
+            }
+        }
+        for seat in 0..self.hopeful.len() {
+            for (seat, outcome) in self.interview.close(seat) {
+                self.tell_answer(seat, outcome);
+            }
+        }
+    }
+
     fn play_builtins(&mut self) {
         let tick = self.door.tick();
         for (seat, builtin) in &self.builtins {
@@ -289,164 +335,6 @@ impl TickLoop {
                 }
             }
         }
-    }
-
-    fn on_event(&mut self, event: AgentEvent, running: bool) {
-        let seat = event.seat;
-        match event.body {
-            AgentEventBody::Started { attempt } => {
-                tracing::debug!(seat = self.board.name(seat), attempt, "started");
-                self.agents
-                    .send(seat, Outgoing::Control(self.greeter.line(seat)));
-            }
-            AgentEventBody::Message(message) => self.on_message(seat, message, running),
-            AgentEventBody::Fault(fault) => {
-                let (kind, blame) = (fault.kind.as_str(), fault.blame.as_str());
-                if about_a_message(fault.kind) {
-                    self.door.garbled(seat, kind, fault.detail.clone());
-                }
-                if fault.kind == FaultKind::ReadyTimeout {
-                    self.awaited[seat] = Awaited::No;
-                }
-                let to = listeners(&self.recorder, self.feed.as_ref(), &self.door);
-                self.board.fault(seat, kind, blame, &fault.detail, to);
-            }
-            AgentEventBody::Status(ProcessStatus::Exited {
-                reason,
-                blame,
-                will_restart,
-            }) => {
-                self.hopeful[seat] = will_restart;
-                self.awaited[seat] = match self.awaited[seat] {
-                    Awaited::Process(time) if will_restart => Awaited::Until(Instant::now() + time),
-                    Awaited::Until(due) if will_restart => Awaited::Until(due),
-                    _ => Awaited::No,
-                };
-                self.door.leave(seat, reason.clone());
-                let next = self.agents.what_next(seat, will_restart);
-                let fault = blame.map_or(String::new(), |blame| {
-                    format!("fault of the {}; ", blame.as_str())
-                });
-                let words = format!("{reason} ({fault}{next})");
-                self.set(seat, Status::Exited, Some(words));
-            }
-            AgentEventBody::Status(ProcessStatus::Starting) => {
-                if self.board.status(seat) != Status::Exited {
-                    self.set(seat, Status::Starting, None);
-                }
-            }
-            AgentEventBody::Status(_) => {}
-            AgentEventBody::Transcript(line) => {
-                let to = listeners(&self.recorder, self.feed.as_ref(), &self.door);
-                self.ledger.transcript(seat, line, to);
-            }
-            AgentEventBody::Cost(cost) => {
-                let to = listeners(&self.recorder, self.feed.as_ref(), &self.door);
-                self.ledger.turn(seat, &cost, to);
-            }
-        }
-    }
-
-    fn on_message(&mut self, seat: usize, message: FromAgent, running: bool) {
-        match message {
-            FromAgent::Ready(_) => {
-                self.awaited[seat] = Awaited::No;
-                self.door.arrive(seat, running);
-                self.set(
-                    seat,
-                    if running {
-                        Status::Playing
-                    } else {
-                        Status::Ready
-                    },
-                    None,
-                );
-            }
-            FromAgent::Act(Act {
-                tick,
-                actions,
-                say,
-                thought,
-            }) => {
-                if let Some(thought) = thought {
-                    self.note(seat, "thought", "agent.thought", &thought);
-                }
-                let actions = actions
-                    .into_iter()
-                    .map(|action| (action.name, action.args))
-                    .collect();
-                if self.door.act(seat, Asked { tick, actions, say }) {
-                    self.set(seat, Status::Playing, None);
-                }
-                self.retire(seat);
-            }
-            FromAgent::Remember(remember) => {
-                self.recorder
-                    .remember(self.door.tick(), seat as u32, remember.state.to_string());
-                self.greeter.remember(seat, remember.state);
-            }
-            FromAgent::Log(log) => self.note(seat, "log", "agent.log", &log.text),
-        }
-    }
-
-    fn on_call(&mut self, call: &ModelCall) {
-        let to = listeners(&self.recorder, self.feed.as_ref(), &self.door);
-        self.ledger.call(call, to);
-    }
-
-    /// Counts all calls that are over, and retires whose budget is used up.
-    fn settle(&mut self) {
-        while let Ok(call) = self.calls.try_recv() {
-            self.on_call(&call);
-        }
-        if self.ledger.is_anybody_over() {
-            (0..self.hopeful.len()).for_each(|seat| self.retire(seat));
-        }
-    }
-
-    /// Ends the agent of a seat whose budget is used up. Its turn is over: it has answered, or is late.
-    fn retire(&self, seat: usize) {
-        if !self.hopeful[seat] {
-            return;
-        }
-        if let Some(reason) = self.ledger.over(seat) {
-            self.agents.stop(seat, reason);
-        }
-    }
-
-    fn tell_changes(&mut self, changes: &[Change]) {
-        let limit = self.timing.deadline_ms();
-        for change in changes {
-            match *change {
-                Change::Late(seat, row) => {
-                    let again = if row > 1 {
-                        format!(", {row} in a row")
-                    } else {
-                        String::new()
-                    };
-                    let words =
-                        format!("no answer within {limit} ms{again}: its agent is slow or hangs");
-                    self.set(seat, Status::Late, Some(words));
-                    self.retire(seat);
-                }
-                Change::Absent(seat) => {
-                    let words =
-                        "nobody waits for it until it answers: its agent is slow or hangs".into();
-                    self.set(seat, Status::Absent, Some(words));
-                }
-                Change::Prompt(seat) => self.set(seat, Status::Playing, None),
-            }
-        }
-    }
-
-    fn set(&mut self, seat: usize, status: Status, reason: Option<String>) {
-        let to = listeners(&self.recorder, self.feed.as_ref(), &self.door);
-        self.board.set(seat, status, reason, to);
-    }
-
-    fn note(&self, seat: usize, kind: &'static str, event: &str, text: &str) {
-        let to = listeners(&self.recorder, self.feed.as_ref(), &self.door);
-        to.note(seat, kind, event, text, serde_json::Value::Null);
     }
 
     fn nobody_may_come(&self) -> bool {
@@ -465,25 +353,14 @@ impl TickLoop {
 }
 
 /// Where everything is told, at the present tick.
-fn listeners<'a>(recorder: &'a Recorder, feed: Option<&'a Feed>, door: &Door) -> Listeners<'a> {
+pub(super) fn listeners<'a>(
+    recorder: &'a Recorder,
+    feed: Option<&'a Feed>,
+    door: &Door,
+) -> Listeners<'a> {
     Listeners {
         recorder,
         feed,
         tick: door.tick(),
     }
-}
-
-/// Faults that the agent itself is told of, in the results of its next observation.
-fn about_a_message(kind: FaultKind) -> bool {
-    matches!(
-        kind,
-        FaultKind::Garbage
-            | FaultKind::NotUtf8
-            | FaultKind::BadMessage
-            | FaultKind::TooLong
-            | FaultKind::Flood
-            | FaultKind::OutOfOrder
-            | FaultKind::TextCut
-            | FaultKind::RememberTooLarge
-    )
 }

@@ -193,6 +193,47 @@ fn four_real_ones_play_with_one_call_a_tick() {
     assert!(!holds(KEY.as_bytes()), "the key stands in the recording");
 }
 
+#[test]
+fn questions_are_answered_by_tools_with_their_schema() {
+    if !installed() {
+        return;
+    }
+    for turn in ["continuous", "per-tick"] {
+        let folder = Folder::new(&format!("claude-asked-{turn}"));
+        let standin = Standin::start(&folder, "[]");
+        let scenario = scenario(&folder, 2, &format!("turn = \"{turn}\""));
+        let mut args = arguments(&scenario, 2, 3, "60s");
+        args.extend(["--set", "interview=true"].map(str::to_owned));
+        play(&folder, &standin, &args);
+        let out = folder.path("run");
+        let answers = query_text(
+            &out,
+            "SELECT seat || ' ' || question || ' ' || asked || ' ' || tick || ' ' || status || ' ' || coalesce(value, '-') \
+             FROM answers ORDER BY asked, seat",
+        );
+        assert_eq!(
+            answers,
+            [
+                r#"harvester-1 forecast 0 0 answered {"apples":0,"trust":0}"#,
+                r#"harvester-2 forecast 0 0 answered {"apples":0,"trust":0}"#,
+                r#"harvester-1 lesson 3 3 answered {"answer":"hm"}"#,
+                r#"harvester-2 lesson 3 3 answered {"answer":"hm"}"#,
+            ],
+            "{turn}"
+        );
+        let calls = query_int(
+            &out,
+            "SELECT count(*) FROM costs WHERE source = 'call' AND seat = 0",
+        );
+        match turn {
+            // The question of a tick costs no call of its own where it is answered beside the action; the last one does.
+            "continuous" => assert_eq!(calls, 3 + 1),
+            _ => assert!(calls <= 2 * 3 + 2, "{calls}"),
+        }
+        assert_replays(&out);
+    }
+}
+
 /// The command line program of a seat.
 fn program_of(out: &Path, seat: &str) -> Option<i32> {
     let home = format!(

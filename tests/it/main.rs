@@ -8,5 +8,6 @@ mod faults;
 mod feed;
 mod goldens;
 mod host;
+mod questions;
 mod recording;
 mod seats;

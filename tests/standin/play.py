@@ -3,7 +3,8 @@
 It reads the newest observation in the conversation (the words that the host makes for a model, whether they came as a
 user's text or as a tool's result) and picks one tool: a move towards the nearest apple where there are apples, a walk
 about where there are none, the first other tool where nothing can move. Each tenth answer of a conversation also has a
-thought and, where a tool for it is offered, a word to the others. It is a function of the request alone: no clock, no
+thought and, where a tool for it is offered, a word to the others. What it is asked it answers with the least that the
+question's schema wants, in the same breath. It is a function of the request alone: no clock, no
 chance, no memory. It must know nothing of HTTP, and of scenarios only the words that observations are made of.
 """
 
@@ -22,6 +23,7 @@ STEPS = {"north": (0, -1), "east": (1, 0), "south": (0, 1), "west": (-1, 0)}
 FREE = ".A"
 
 _START = re.compile(r"^Tick (\d+)(?: of \d+)?\. You are ([^\s.]+)", re.MULTILINE)
+_ASKED = re.compile(r"^You are asked: .* Answer with the tool (answer_[a-z0-9_-]+)", re.MULTILINE)
 _NEAR = re.compile(r"^Near: (.*)$", re.MULTILINE)
 _APPLE = re.compile(r"\bapple ((?:\d+ (?:north|east|south|west) ?)+)")
 _LEG = re.compile(r"(\d+) (north|east|south|west)")
@@ -36,8 +38,14 @@ def answer(request: Json) -> list[Json]:
         return [{"type": "text", "text": "I see no world in this, so there is nothing to do."}]
     if not tools:
         return [{"type": "text", "text": "I see a world, but no tool to act with."}]
-    name, arguments, why = choose(text, tools)
     blocks: list[Json] = []
+    for question in _ASKED.findall(text):
+        tool = _tool(tools, question)
+        if tool is not None:
+            blocks.append(_call(tool["name"], _least(tool.get("input_schema") or {})))
+    if not _START.search(text):
+        return blocks
+    name, arguments, why = choose(text, tools)
     answers = 1 + sum(message.get("role") == "assistant" for message in request["messages"])
     if answers % SPEAKS_EVERY == 0:
         blocks.append({"type": "text", "text": f"Answer {answers}: {why}."})
@@ -49,12 +57,12 @@ def answer(request: Json) -> list[Json]:
 
 
 def observation(messages: list[Json]) -> str | None:
-    """The newest text that is an observation among what came since the model last spoke; None if there is none."""
+    """The newest text that is an observation or a question among what came since the model last spoke; None if there is none."""
     for message in reversed(messages):
         if message.get("role") == "assistant":
             return None
         for text in reversed(texts(message)):
-            if _START.search(text):
+            if _START.search(text) or _ASKED.search(text):
                 return text
     return None
 
@@ -77,7 +85,7 @@ def choose(text: str, tools: list[Json]) -> tuple[str, Json, str]:
     """Tool, arguments, and why, for an observation."""
     move, wait = _tool(tools, "move"), _tool(tools, "wait")
     if move is None:
-        others = [tool for tool in tools if not _is(tool, "wait") and not _is(tool, "say")]
+        others = [tool for tool in tools if not (_is(tool, "wait") or _is(tool, "say") or "answer_" in tool["name"])]
         tool = others[0] if others else wait or tools[0]
         return tool["name"], _least(tool.get("input_schema") or {}), "this is all I can do"
     if "You are timed out" in text and wait is not None:

@@ -1,8 +1,13 @@
 //! A seat that is played by tool calls. A pure machine: observations and calls go in, messages of the agent protocol
 //! and answers for the model come out. Must not know who calls, or over what.
 
-use super::tools::Asked;
-use crate::protocol::{Act, ActionCall, FromAgent, Hello, Observe, Remember, THOUGHT_CHARS};
+use serde_json::{Map, Value};
+
+use super::tools::{self, Asked};
+use crate::protocol::{
+    self, Act, ActionCall, FromAgent, Hello, Observe, Question, Remember, THOUGHT_CHARS,
+    check_answer,
+};
 
 /// What becomes of a call.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +31,10 @@ pub struct Play {
     closed: bool,
     /// The tick that the model has been shown last; none before the first.
     shown: Option<u64>,
+    /// The run is over, and only questions are left.
+    over: bool,
+    /// What is asked and not answered, and whether the model has been shown it.
+    questions: Vec<(Question, bool)>,
     /// The model's words since its last act.
     thought: String,
 }
@@ -45,14 +54,41 @@ impl Play {
         self.closed = false;
     }
 
-    /// Whether the present tick is still to be answered.
-    pub fn is_open(&self) -> bool {
-        self.now.is_some() && !self.closed
+    /// A question. One of the same name that is still open is forgotten.
+    pub fn ask(&mut self, question: Question) {
+        self.over |= question.end.is_some();
+        self.questions
+            .retain(|(open, _)| open.name != question.name);
+        self.questions.push((question, false));
     }
 
-    /// Whether there is an observation that the model has not been shown.
+    /// The run is over, and the model has nothing more to say: what is still asked stays without an answer.
+    pub fn decline(&mut self, out: &mut dyn FnMut(FromAgent)) {
+        if self.over {
+            for (question, _) in self.questions.drain(..) {
+                out(FromAgent::Answer(protocol::Answer {
+                    question: question.name,
+                    tick: question.tick,
+                    value: None,
+                }));
+            }
+        }
+    }
+
+    /// Whether the present tick is still to be answered.
+    pub fn is_open(&self) -> bool {
+        self.now.is_some() && !self.closed && !self.over
+    }
+
+    /// Whether there is something that the model has not been shown and may answer: the observation of a tick that is
+    /// open, or a question.
     pub fn has_news(&self) -> bool {
-        self.now.as_ref().map(|now| now.tick) != self.shown && self.now.is_some()
+        let now = self.now.as_ref().map(|now| now.tick);
+        // A question of a tick comes before its observation, and is shown with it.
+        let asked = |(question, shown): &(Question, bool)| {
+            !shown && (question.end.is_some() || now >= Some(question.tick))
+        };
+        (self.is_open() && now != self.shown) || self.questions.iter().any(asked)
     }
 
     /// Words of the model, for the thought of its next act.
@@ -64,8 +100,34 @@ impl Play {
         self.thought.extend(words.trim().chars().take(room));
     }
 
-    /// The present observation in words; from now on the model has been shown it.
+    /// What there is to see, in words: the present observation, or how the run ended; and what is asked. From now on the
+    /// model has been shown it.
     pub fn show(&mut self) -> String {
+        let mut text = match self
+            .questions
+            .iter()
+            .find_map(|(question, _)| question.end.as_ref())
+        {
+            Some(end) => format!(
+                "The run is over: {}. Your score: {}.\n",
+                end.reason, end.score
+            ),
+            None => self.show_observation(),
+        };
+        for (question, shown) in &mut self.questions {
+            *shown = true;
+            let refused = question.refused.as_ref();
+            let refused = refused.map_or(String::new(), |why| format!(" (refused: {why})"));
+            text.push_str(&format!(
+                "You are asked: {} Answer with the tool {}; it costs no action.{refused}\n",
+                question.text.trim(),
+                tools::answers(&question.name)
+            ));
+        }
+        text
+    }
+
+    fn show_observation(&mut self) -> String {
         let Some(now) = &self.now else {
             return "The world has not begun yet.".into();
         };
@@ -88,6 +150,10 @@ impl Play {
             Asked::Remember(state) => {
                 out(FromAgent::Remember(Remember { state }));
                 Answer::Now("Kept.".into())
+            }
+            Asked::Answer(name, value) => self.answer(&name, value, out),
+            _ if self.over => {
+                Answer::Refused("the run is over; only answer what you are asked".into())
             }
             _ if self.now.is_none() => Answer::Refused(
                 "the world has not begun yet; wait for the first observation".into(),
@@ -117,6 +183,36 @@ impl Play {
         }
     }
 
+    fn answer(
+        &mut self,
+        name: &str,
+        value: Map<String, Value>,
+        out: &mut dyn FnMut(FromAgent),
+    ) -> Answer {
+        let Some(at) = self
+            .questions
+            .iter()
+            .position(|(open, _)| open.name == name)
+        else {
+            return Answer::Refused("you are not asked that now".into());
+        };
+        if let Err(why) = check_answer(&self.questions[at].0.schema, &value) {
+            return Answer::Refused(why);
+        }
+        let (question, _) = self.questions.remove(at);
+        out(FromAgent::Answer(protocol::Answer {
+            question: question.name,
+            tick: question.tick,
+            value: Some(value),
+        }));
+        match (self.over, self.has_news()) {
+            (true, true) => Answer::Now(self.show()),
+            (true, false) if self.questions.is_empty() => Answer::Hold,
+            (true, false) => Answer::Now("Noted. There is another question.".into()),
+            (false, _) => Answer::Now("Noted. You may still act.".into()),
+        }
+    }
+
     /// Answers the tick with what was gathered, or passes. Does nothing if it is answered already.
     pub fn close(&mut self, out: &mut dyn FnMut(FromAgent)) {
         if self.is_open() {
@@ -139,10 +235,10 @@ impl Play {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Map, json};
+    use serde_json::json;
 
     use super::*;
-    use crate::protocol::{ActionResult, Limits, ScenarioName, Time, TimeMode};
+    use crate::protocol::{ActionResult, End, Limits, ScenarioName, Time, TimeMode};
 
     fn play(actions: u32) -> Play {
         Play::new(&Hello {
@@ -160,6 +256,7 @@ mod tests {
                 actions,
                 ..Limits::default()
             },
+            questions: Vec::new(),
             time: Time {
                 mode: TimeMode::Lockstep,
                 deadline_ms: 1,
@@ -258,5 +355,99 @@ mod tests {
             lines[2],
             r#"{"type":"act","tick":0,"actions":[{"name":"turn","args":{}},{"name":"move","args":{}}]} -> Hold"#
         );
+    }
+
+    fn question(name: &str, tick: u64, end: bool) -> Question {
+        Question {
+            name: name.into(),
+            tick,
+            text: "How many?".into(),
+            schema: json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}),
+            end: end.then(|| End {
+                reason: "tick 9 of 9 reached".into(),
+                score: 3.0,
+                tick,
+            }),
+            refused: None,
+        }
+    }
+
+    fn answer(name: &str, value: Value) -> Asked {
+        Asked::Answer(name.into(), value.as_object().unwrap().clone())
+    }
+
+    #[test]
+    fn a_question_of_a_tick_is_shown_with_its_observation_and_leaves_the_tick_open() {
+        let mut play = play(1);
+        play.observe(observe(3));
+        play.show();
+        play.ask(question("count", 4, false));
+        assert!(!play.has_news(), "its observation has not come");
+        play.observe(observe(4));
+        let shown = play.show();
+        assert!(
+            shown.ends_with(
+                "You are asked: How many? Answer with the tool answer_count; it costs no action.\n"
+            ),
+            "{shown}"
+        );
+        let lines = lines(
+            &mut play,
+            vec![
+                answer("mood", json!({})),
+                answer("count", json!({"n": "many"})),
+                answer("count", json!({"n": 4})),
+                answer("count", json!({"n": 4})),
+                Asked::Act(call("move")),
+            ],
+        );
+        assert_eq!(
+            lines,
+            [
+                r#" -> Refused("you are not asked that now")"#,
+                r#" -> Refused("the answer does not fit: /n: \"many\" is not of type \"integer\"")"#,
+                r#"{"type":"answer","question":"count","tick":4,"value":{"n":4}} -> Now("Noted. You may still act.")"#,
+                r#" -> Refused("you are not asked that now")"#,
+                r#"{"type":"act","tick":4,"actions":[{"name":"move","args":{}}]} -> Hold"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn when_the_run_is_over_only_questions_are_left() {
+        let mut play = play(1);
+        play.observe(observe(8));
+        play.show();
+        play.ask(question("one", 9, true));
+        assert!(!play.is_open() && play.has_news());
+        assert_eq!(
+            play.show(),
+            "The run is over: tick 9 of 9 reached. Your score: 3.\nYou are asked: How many? Answer with the tool answer_one; it \
+             costs no action.\n"
+        );
+        play.ask(question("two", 9, true));
+        play.ask(question("three", 9, true));
+        let lines = lines(
+            &mut play,
+            vec![
+                Asked::Act(call("move")),
+                answer("one", json!({"n": 1})),
+                answer("two", json!({"n": 2})),
+            ],
+        );
+        assert!(lines[0].contains("Refused"), "{}", lines[0]);
+        assert!(lines[1].contains("answer_three"), "{}", lines[1]);
+        assert!(
+            lines[2].ends_with(r#"Now("Noted. There is another question.")"#),
+            "{}",
+            lines[2]
+        );
+        let mut sent = Vec::new();
+        play.decline(&mut |message| sent.push(serde_json::to_string(&message).unwrap()));
+        assert_eq!(
+            sent,
+            [r#"{"type":"answer","question":"three","tick":9,"value":null}"#]
+        );
+        assert!(!play.has_news());
     }
 }

@@ -1,13 +1,14 @@
-//! The tools of a seat: its actions, and `look`, `wait` and `remember`. Knows no tick and no state.
+//! The tools of a seat: its actions, a tool for each question that it may be asked, and `look`, `wait` and `remember`.
+//! Knows no tick and no state.
 
 use serde_json::{Map, Value, json};
 
-use crate::protocol::{ActionCall, ActionSpec, Hello, REMEMBER_BYTES};
+use crate::protocol::{ActionCall, ActionSpec, Hello, QuestionSpec, REMEMBER_BYTES};
 
 /// One tool, as MCP lists it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tool {
-    /// Its name: an action's, or `look`, `wait`, `remember`.
+    /// Its name: an action's, `answer_` and a question's, or `look`, `wait`, `remember`.
     pub name: String,
     /// What it does, in words.
     pub description: String,
@@ -28,26 +29,37 @@ pub enum Asked {
     Wait,
     /// Keep a state over restarts.
     Remember(Value),
+    /// The answer to the question of this name.
+    Answer(String, Map<String, Value>),
 }
 
 /// The tools of a seat.
 #[derive(Debug, Clone, Default)]
 pub struct Tools {
     actions: Vec<ActionSpec>,
+    questions: Vec<QuestionSpec>,
 }
 
 /// Name of the speech action in every catalogue that has one.
 const SAY: &str = "say";
+/// What the names of the tools that answer questions begin with.
+const ANSWER: &str = "answer_";
+
+/// The tool that answers a question.
+pub(super) fn answers(question: &str) -> String {
+    format!("{ANSWER}{question}")
+}
 
 impl Tools {
     /// The tools for a seat that was greeted so.
     pub fn new(hello: &Hello) -> Self {
         Self {
             actions: hello.actions.clone(),
+            questions: hello.questions.clone(),
         }
     }
 
-    /// All tools, in the catalogue's order; the seat's own at the end.
+    /// All tools, in the catalogue's order; questions and the seat's own at the end.
     pub fn list(&self) -> Vec<Tool> {
         let nothing = || json!({"type": "object", "properties": {}, "required": [], "additionalProperties": false});
         let own = [
@@ -77,7 +89,16 @@ impl Tools {
                 description: spec.description.clone(),
                 schema: spec.parameters.clone(),
             });
+        let questions = self.questions.iter().map(|question| Tool {
+            name: answers(&question.name),
+            description: format!(
+                "Only when you are asked: {} Costs no action and no time.",
+                question.text.trim()
+            ),
+            schema: question.schema.clone(),
+        });
         actions
+            .chain(questions)
             .chain(own.map(|(name, description, schema)| Tool {
                 name: name.into(),
                 description: description.into(),
@@ -107,6 +128,11 @@ impl Tools {
                 return Ok(Asked::Remember(note.clone()));
             }
             _ => {}
+        }
+        if let Some(question) = name.strip_prefix(ANSWER)
+            && self.questions.iter().any(|known| known.name == question)
+        {
+            return Ok(Asked::Answer(question.to_owned(), args));
         }
         if !self.actions.iter().any(|spec| spec.name == name) {
             let names: Vec<String> = self.list().into_iter().map(|tool| tool.name).collect();

@@ -73,13 +73,14 @@ pub fn decode_from_agent(line: &[u8]) -> Result<FromAgent, DecodeError> {
             }
             Ok(FromAgent::Act(act))
         }
+        "answer" => Ok(FromAgent::Answer(body_of(text, "answer")?)),
         "ready" => Ok(FromAgent::Ready(body_of(text, "ready")?)),
         "remember" => Ok(FromAgent::Remember(body_of(text, "remember")?)),
         "log" => Ok(FromAgent::Log(body_of(text, "log")?)),
         other => Err(unknown_type(
             text,
             other,
-            "`ready`, `act`, `remember`, `log`",
+            "`ready`, `act`, `answer`, `remember`, `log`",
         )),
     }
 }
@@ -93,8 +94,13 @@ pub fn decode_to_agent(line: &[u8]) -> Result<ToAgent, DecodeError> {
     match kind_of(text)?.as_ref() {
         "observe" => Ok(ToAgent::Observe(body_of(text, "observe")?)),
         "hello" => Ok(ToAgent::Hello(Box::new(body_of(text, "hello")?))),
+        "question" => Ok(ToAgent::Question(Box::new(body_of(text, "question")?))),
         "end" => Ok(ToAgent::End(body_of(text, "end")?)),
-        other => Err(unknown_type(text, other, "`hello`, `observe`, `end`")),
+        other => Err(unknown_type(
+            text,
+            other,
+            "`hello`, `observe`, `question`, `end`",
+        )),
     }
 }
 

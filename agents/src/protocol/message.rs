@@ -14,6 +14,8 @@ pub enum ToAgent {
     Hello(Box<Hello>),
     /// What the seat is shown after a step; answered by `act`.
     Observe(Observe),
+    /// Something the scenario wants to know; answered by `answer`. Only for those who said in `ready` that they answer.
+    Question(Box<Question>),
     /// Last message: the run is over for this seat.
     End(End),
 }
@@ -26,6 +28,8 @@ pub enum FromAgent {
     Ready(Ready),
     /// The answer to an `observe`.
     Act(Act),
+    /// The answer to a `question`.
+    Answer(Answer),
     /// A small state that the host keeps and hands back in `hello.remembered` after a restart.
     Remember(Remember),
     /// A line for the seat's log.
@@ -52,6 +56,9 @@ pub struct Hello {
     pub actions: Vec<ActionSpec>,
     /// Limits on what the agent sends.
     pub limits: Limits,
+    /// What the seat may be asked, at times that the host chooses.
+    #[serde(default)]
+    pub questions: Vec<QuestionSpec>,
     /// How time passes.
     pub time: Time,
     /// What an earlier process of this seat asked the host to remember; null if nothing.
@@ -78,6 +85,18 @@ pub struct ActionSpec {
     pub description: String,
     /// A JSON Schema of `args`, always of an object.
     pub parameters: Value,
+}
+
+/// Something that a seat may be asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QuestionSpec {
+    /// Its name, to use in `answer`.
+    pub name: String,
+    /// The question in words.
+    pub text: String,
+    /// A JSON Schema of the answer, always of an object.
+    pub schema: Value,
 }
 
 /// Limits on what an agent sends.
@@ -200,6 +219,26 @@ pub struct ActionResult {
     pub reason: Option<String>,
 }
 
+/// Something the scenario wants to know. It costs no action and no time of the world.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// Its name. `answer` repeats it.
+    pub name: String,
+    /// Steps done when it is asked; the observation of that tick follows, unless the run is over. `answer` repeats it.
+    pub tick: u64,
+    /// The question in words.
+    pub text: String,
+    /// A JSON Schema of the answer, always of an object.
+    pub schema: Value,
+    /// What the seat came to, if the run is over and only this question is left; otherwise absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<End>,
+    /// Why the last answer was refused, if this is the question again; otherwise absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
 /// Last message to an agent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -219,6 +258,21 @@ pub struct Ready {
     /// What the agent calls itself; free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Whether it answers questions; those that do not are not asked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub answers: bool,
+}
+
+/// The answer to a `question`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Answer {
+    /// The question's name.
+    pub question: String,
+    /// The question's tick.
+    pub tick: u64,
+    /// The answer, as the question's schema wants it; null: the seat does not answer this one.
+    pub value: Option<Map<String, Value>>,
 }
 
 /// The answer to an `observe`.

@@ -2,15 +2,17 @@
 //!
 //! Must not know processes, pipes or the world. The same thing in words: `docs/agent-protocol.md`.
 
+mod answer;
 mod decode;
 mod message;
 mod schema;
 
+pub use answer::check_answer;
 pub(crate) use decode::excerpt;
 pub use decode::{DecodeError, DecodeErrorKind, decode_from_agent, decode_to_agent, encode};
 pub use message::{
-    Act, ActionCall, ActionResult, ActionSpec, End, FromAgent, Heard, Hello, How, Limits, Log,
-    Observe, Ready, Remember, ScenarioName, Time, TimeMode, ToAgent,
+    Act, ActionCall, ActionResult, ActionSpec, Answer, End, FromAgent, Heard, Hello, How, Limits,
+    Log, Observe, Question, QuestionSpec, Ready, Remember, ScenarioName, Time, TimeMode, ToAgent,
 };
 pub use schema::schema;
 
@@ -26,6 +28,8 @@ pub const THOUGHT_CHARS: u32 = 2000;
 pub const LOG_CHARS: u32 = 2000;
 /// Largest `remember` state, in bytes of compact JSON.
 pub const REMEMBER_BYTES: u32 = 16_384;
+/// Largest `answer`, in bytes of compact JSON.
+pub const ANSWER_BYTES: usize = 16_384;
 /// Most messages a seat may send between two observations. The rest is dropped.
 pub const MESSAGES_PER_TICK: u32 = 64;
 /// Most bytes that an agent may write between two observations, as if each message were as long as it may be.

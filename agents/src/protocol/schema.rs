@@ -23,7 +23,7 @@ pub fn schema() -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ACTIONS_PER_ACT, FromAgent, LINE_BYTES, ToAgent};
+    use super::super::{ACTIONS_PER_ACT, ANSWER_BYTES, FromAgent, LINE_BYTES, ToAgent};
     use super::super::{
         BYTES_PER_TICK, MESSAGES_PER_TICK, REMEMBER_BYTES, decode_from_agent, decode_to_agent,
     };
@@ -48,9 +48,11 @@ mod tests {
             shown.push(match (decode_to_agent(line), decode_from_agent(line)) {
                 (Ok(ToAgent::Hello(_)), _) => "hello",
                 (Ok(ToAgent::Observe(_)), _) => "observe",
+                (Ok(ToAgent::Question(_)), _) => "question",
                 (Ok(ToAgent::End(_)), _) => "end",
                 (_, Ok(FromAgent::Ready(_))) => "ready",
                 (_, Ok(FromAgent::Act(_))) => "act",
+                (_, Ok(FromAgent::Answer(_))) => "answer",
                 (_, Ok(FromAgent::Remember(_))) => "remember",
                 (_, Ok(FromAgent::Log(_))) => "log",
                 (Err(to), Err(from)) => panic!("{to}; {from}: {}", String::from_utf8_lossy(line)),
@@ -58,7 +60,9 @@ mod tests {
         }
         assert_eq!(
             shown,
-            ["hello", "observe", "end", "ready", "act", "remember", "log"]
+            [
+                "hello", "observe", "question", "end", "ready", "act", "answer", "remember", "log"
+            ]
         );
     }
 
@@ -74,6 +78,7 @@ mod tests {
             MESSAGES_PER_TICK as usize,
             BYTES_PER_TICK as usize,
             ACTIONS_PER_ACT,
+            ANSWER_BYTES,
         ] {
             let table = DOCUMENT.split("## Limits").nth(1).unwrap();
             assert!(table.contains(&limit.to_string()), "{limit}");

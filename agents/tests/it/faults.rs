@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use expect_test::expect;
-use formicarium_agents::{Agents, ProcessStatus, Program, StartError};
+use formicarium_agents::{Agents, FaultKind, ProcessStatus, Program, StartError};
 
 use super::stage::{Stage, Start, block_on, left_of, misbehaver, processes_of, run_mark};
 
-const HABITS: [&str; 34] = [
+const HABITS: [&str; 33] = [
     "good",
     "hang-at-start",
     "crash-at-start",
@@ -19,7 +19,6 @@ const HABITS: [&str; 34] = [
     "garbage",
     "half-line",
     "long-line",
-    "endless-line",
     "flood",
     "exit",
     "exit-3",
@@ -107,7 +106,6 @@ pub fn every_bad_habit(start: Start) {
             garbage: garbage (agent); running
             half-line: exited (agent), half-line (agent); exited: exited with status 0 before the run ended
             long-line: too-long (agent); running
-            endless-line: flood (agent), too-long (agent); running
             flood: flood (agent); running
             exit: exited (agent); exited: exited with status 0 before the run ended
             exit-3: exited (agent); exited: exited with status 3 before the run ended
@@ -300,6 +298,43 @@ pub fn long_lines_and_floods_cost_no_memory(start: Start) {
             .shutdown(std::time::Duration::from_millis(500))
             .await;
         assert_eq!(left_of(&run_mark(&run), 0), 0);
+    });
+}
+
+/// What never ends its line is read up to a limit, and neither the others nor the clock wait for it.
+pub fn endless_line(start: Start) {
+    block_on(async {
+        let mut stage = Stage::open(
+            start,
+            vec![
+                ("endless".into(), misbehaver("endless-line")),
+                ("good".into(), misbehaver("good")),
+            ],
+        )
+        .await;
+        assert!(stage.all_ready(10_000).await);
+        for tick in 0..8 {
+            stage.observe(tick, 100);
+            let played = stage
+                .until(5000, |seen| seen[&1].acts.last() == Some(&tick))
+                .await;
+            assert!(played, "the other plays tick {tick}");
+        }
+        let named = stage
+            .until(5000, |seen| {
+                let mut faults = seen[&0].faults.iter();
+                faults.any(|fault| fault.kind == FaultKind::Flood)
+            })
+            .await;
+        assert!(named, "{:?}", stage.seen[&0].faults);
+        let run = stage.run.clone();
+        let from = std::time::Instant::now();
+        stage
+            .agents
+            .shutdown(std::time::Duration::from_millis(600))
+            .await;
+        assert!(from.elapsed() < std::time::Duration::from_secs(5));
+        assert_eq!(processes_of(&run_mark(&run)), Vec::<i32>::new());
     });
 }
 

@@ -16,7 +16,7 @@ const CASE: &str = "FORMICARIUM_TEST_CASE";
 
 type Case = fn(stage::Start);
 
-const CASES: [(&str, Case); 13] = [
+const CASES: [(&str, Case); 14] = [
     (
         "every_bad_habit_is_named_and_hurts_nobody_else",
         faults::every_bad_habit,
@@ -37,6 +37,7 @@ const CASES: [(&str, Case); 13] = [
         "a_flood_costs_no_memory",
         faults::long_lines_and_floods_cost_no_memory,
     ),
+    ("a_line_without_an_end_stops_nobody", faults::endless_line),
     (
         "restarts_follow_the_policy_and_remembering_is_the_hosts",
         life::restarts,

@@ -196,6 +196,7 @@ pub fn hello(seat: &str) -> Vec<u8> {
         rules: "None.".into(),
         actions: Vec::new(),
         limits: Limits::default(),
+        questions: Vec::new(),
         time: Time {
             mode: TimeMode::Lockstep,
             deadline_ms: 1000,

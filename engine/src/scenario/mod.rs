@@ -4,6 +4,7 @@ mod bundle;
 mod diagnostic;
 mod map;
 mod params;
+mod question;
 mod read;
 pub mod reader;
 mod spec;
@@ -13,6 +14,7 @@ mod tests;
 pub use bundle::Bundle;
 pub use diagnostic::{Diagnostic, Severity, nearest, suggest};
 pub use params::{ParamDoc, ParamType, ParamValue, Params};
+pub use question::QuestionSpec;
 pub use spec::{LimitSpec, MetricSpec, Mode, OnLate, ScoreSpec, TimeSpec};
 
 pub(crate) use map::{Space, kind_named};
@@ -123,6 +125,14 @@ impl Scenario {
     pub fn rules_text(&self, params: &Params) -> String {
         self.spec(params)
             .map(|spec| spec.mechanics.rules_text(&spec))
+            .unwrap_or_default()
+    }
+
+    /// What the scenario asks its agents.
+    #[must_use]
+    pub fn questions(&self, params: &Params) -> Vec<QuestionSpec> {
+        self.spec(params)
+            .map(|spec| spec.questions)
             .unwrap_or_default()
     }
 

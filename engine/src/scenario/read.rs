@@ -5,6 +5,7 @@ use super::bundle::Bundle;
 use super::diagnostic::suggest;
 use super::map::{self, Space, kind_named};
 use super::params::is_name;
+use super::question;
 use super::reader::{Item, Reader, Table};
 use super::spec::*;
 use crate::mechanic::Mechanics;
@@ -62,6 +63,8 @@ pub(super) fn read(root: &Table<'_>, bundle: &Bundle) -> Option<Spec> {
         },
     };
     let end = read_end(root, &metrics);
+    let groups: Vec<&str> = seats.iter().map(|group| group.name.as_str()).collect();
+    let questions = question::read(root, &groups);
     let spec = Spec {
         name: name?,
         title: title?,
@@ -77,6 +80,7 @@ pub(super) fn read(root: &Table<'_>, bundle: &Bundle) -> Option<Spec> {
         metrics,
         score,
         end,
+        questions,
     };
     if let Some(matrix) = &spec.mechanics.matrix {
         matrix.check_size(reader, spec.seat_count());

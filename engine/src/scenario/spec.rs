@@ -1,6 +1,7 @@
 //! The typed scenario: what every table of scenario.toml says, once it is read. Data only.
 
 use super::map::Space;
+use super::question::QuestionSpec;
 use crate::mechanic::Mechanics;
 use serde::Serialize;
 
@@ -157,6 +158,7 @@ pub(crate) struct Spec {
     pub(crate) metrics: Vec<MetricSpec>,
     pub(crate) score: ScoreSpec,
     pub(crate) end: Vec<EndWhen>,
+    pub(crate) questions: Vec<QuestionSpec>,
 }
 
 impl Spec {

@@ -1,10 +1,11 @@
 // Which events the timeline shows, in which group and in which words; and the bounded log of them. Must not know the DOM.
 import type { FeedEvent } from "../feed/wire";
 
-export type Group = "messages" | "thoughts" | "tools" | "rejections" | "trouble" | "deeds" | "logs";
+export type Group = "messages" | "thoughts" | "answers" | "tools" | "rejections" | "trouble" | "deeds" | "logs";
 export const GROUPS: readonly { readonly group: Group; readonly title: string; readonly shown: boolean; readonly hint: string }[] = [
   { group: "messages", title: "Messages", shown: true, hint: "what agents say" },
   { group: "thoughts", title: "Thoughts", shown: true, hint: "what agents think, seen by spectators only" },
+  { group: "answers", title: "Answers", shown: true, hint: "what the scenario asks agents, and what they answer" },
   { group: "tools", title: "Tool calls", shown: true, hint: "which tools agents of models call" },
   { group: "rejections", title: "Refusals", shown: true, hint: "actions the world refused, and why" },
   { group: "trouble", title: "Trouble", shown: true, hint: "late, absent, crashed, garbage: and whose fault" },
@@ -19,6 +20,7 @@ export function groupOf(name: string): Group | null {
   switch (name) {
     case "speech.said": return "messages";
     case "agent.thought": return "thoughts";
+    case "agent.answer": return "answers";
     case "agent.tool": return "tools";
     case "action.rejected": return "rejections";
     case "agent.fault": case "agent.status": case "agent.budget": case "seat.late": case "seat.absent": case "seat.back": return "trouble";
@@ -86,7 +88,7 @@ export class Log {
 export function sentence(event: FeedEvent, name: (seat: number | null) => string): string {
   const data = event.data;
   switch (event.name) {
-    case "speech.said": case "agent.thought": case "agent.log": return event.text ?? "";
+    case "speech.said": case "agent.thought": case "agent.log": case "agent.answer": return event.text ?? "";
     case "action.rejected": {
       const action = typeof data["action"] === "string" ? data["action"] : "an action";
       const why = event.text ?? (typeof data["reason"] === "string" ? data["reason"] : typeof data["code"] === "string" ? data["code"] : "no reason given");

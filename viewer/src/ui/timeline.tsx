@@ -66,6 +66,7 @@ function Line({ row, store, fixed }: { row: Row; store: Store; fixed: Static }) 
         {group === "messages" && how === "whisper" && <em> to {store.seatName(to)}</em>}
         {group === "messages" && how === "broadcast" && <em> to all</em>}
         {group === "thoughts" && <em> thinks</em>}
+        {group === "answers" && <em> is asked</em>}
         {group === "tools" && <em> calls</em>}{" "}
         <span class="words">{sentence(event, store.seatName)}</span>
         {row.times > 1 && <span class="times num"> ×{row.times}</span>}

@@ -166,10 +166,11 @@ impl Acp {
         }));
     }
 
-    /// Passes the tick, if it is still open.
+    /// Passes the tick, if it is still open, and what is asked at the end.
     fn pass(&mut self, out: &mut dyn FnMut(Output)) {
-        self.play
-            .close(&mut |message| out(Output::Message(message)));
+        let mut say = |message| out(Output::Message(message));
+        self.play.close(&mut say);
+        self.play.decline(&mut say);
     }
 
     fn line(&mut self, bytes: &[u8], out: &mut dyn FnMut(Output)) {
@@ -387,6 +388,17 @@ impl Adapter for Acp {
                     let text = self.play.show();
                     self.release(&text, out);
                 } else if self.state == State::Idle {
+                    self.begin_turn(out);
+                }
+            }
+            ToAgent::Question(question) => {
+                let is_last = question.end.is_some();
+                self.play.ask(*question);
+                // One that belongs to a tick is shown with its observation, which follows.
+                if is_last && self.held.is_some() {
+                    let text = self.play.show();
+                    self.release(&text, out);
+                } else if is_last && self.state == State::Idle {
                     self.begin_turn(out);
                 }
             }

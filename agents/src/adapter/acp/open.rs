@@ -106,7 +106,10 @@ impl Acp {
     pub(super) fn ready(&mut self, out: &mut dyn FnMut(Output)) {
         self.state = State::Idle;
         let name = Some(self.name.clone());
-        out(Output::Message(FromAgent::Ready(Ready { name })));
+        out(Output::Message(FromAgent::Ready(Ready {
+            name,
+            answers: true,
+        })));
         if self.play.is_open() && !self.over {
             self.begin_turn(out);
         }

@@ -43,6 +43,7 @@ fn hello(remembered: Option<Value>) -> ToAgent {
         rules: "None.".into(),
         actions: vec![action("move"), action("say")],
         limits: Limits::default(),
+        questions: Vec::new(),
         time: Time {
             mode: TimeMode::Lockstep,
             deadline_ms: 1,
@@ -200,7 +201,7 @@ fn it_opens_a_session_takes_the_asking_mode_and_prompts() {
         alarm None
         agent < {"id":3,"jsonrpc":"2.0","method":"session/set_mode","params":{"modeId":"default","sessionId":"s1"}}
         alarm None
-        host < {"type":"ready","name":"X 1.2"}
+        host < {"type":"ready","name":"X 1.2","answers":true}
         alarm None
         agent < {"id":4,"jsonrpc":"2.0","method":"session/prompt","params":{"prompt":[{"text":"Play well.\n\nTick 0.\n","type":"text"}],"sessionId":"s1"}}
         alarm Some(5000)
@@ -670,7 +671,7 @@ fn a_new_process_loads_the_session_and_what_it_repeats_is_not_told() {
         agent < {"id":5,"jsonrpc":"2.0","method":"session/load","params":{"cwd":"/run/agents/a/workspace","mcpServers":[{"args":["bridge","/run/agents/a/mcp.sock"],"command":"/bin/host","env":[],"name":"world"}],"sessionId":"s1"}}
         alarm None
         alarm None
-        host < {"type":"ready","name":"ACP agent"}
+        host < {"type":"ready","name":"ACP agent","answers":true}
         alarm None
         agent < {"id":6,"jsonrpc":"2.0","method":"session/prompt","params":{"prompt":[{"text":"Tick 1.\n","type":"text"}],"sessionId":"s1"}}
         alarm Some(5000)
@@ -690,7 +691,7 @@ fn a_new_process_loads_the_session_and_what_it_repeats_is_not_told() {
         alarm None
         agent < {"id":9,"jsonrpc":"2.0","method":"session/new","params":{"cwd":"/run/agents/a/workspace","mcpServers":[{"args":["bridge","/run/agents/a/mcp.sock"],"command":"/bin/host","env":[],"name":"world"}]}}
         alarm None
-        host < {"type":"ready","name":"ACP agent"}
+        host < {"type":"ready","name":"ACP agent","answers":true}
         alarm None
         agent < {"id":10,"jsonrpc":"2.0","method":"session/prompt","params":{"prompt":[{"text":"Play well.\n\nYou were started again. Your note from before: west is bare\n\nTick 2.\n","type":"text"}],"sessionId":"s2"}}
         alarm Some(5000)

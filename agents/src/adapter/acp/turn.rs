@@ -76,13 +76,13 @@ impl Acp {
     pub(super) fn idle(&mut self, next: Next, out: &mut dyn FnMut(Output)) {
         self.held = None;
         self.state = State::Idle;
-        if self.over || !self.play.is_open() {
+        if self.over {
             return;
         }
         let goes_on = match next {
             Next::Pass => false,
             Next::News => self.play.has_news(),
-            Next::Again => true,
+            Next::Again => self.play.is_open() || self.play.has_news(),
         };
         if goes_on {
             self.begin_turn(out);

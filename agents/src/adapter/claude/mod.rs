@@ -176,7 +176,10 @@ impl Claude {
                 None => {
                     self.state = State::Idle;
                     let name = Some("Claude Code".to_owned());
-                    out(Output::Message(FromAgent::Ready(Ready { name })));
+                    out(Output::Message(FromAgent::Ready(Ready {
+                        name,
+                        answers: true,
+                    })));
                 }
                 Some(error) => out(Output::GiveUp(Fault::new(
                     FaultKind::SpawnFailed,
@@ -254,15 +257,17 @@ impl Claude {
             );
             Self::fault(FaultKind::ModelError, Blame::Agent, detail, out);
         }
-        if self.over || !self.play.is_open() {
+        if self.over {
             return;
         }
         // What it has not seen yet, or not to the end, it sees now; what it has seen it has passed on.
-        if !failed && !was_interrupted && (full || self.play.has_news()) {
+        let goes_on = self.play.has_news() || (full && self.play.is_open());
+        if !failed && !was_interrupted && goes_on {
             self.begin_turn(out);
         } else {
-            self.play
-                .close(&mut |message| out(Output::Message(message)));
+            let mut say = |message| out(Output::Message(message));
+            self.play.close(&mut say);
+            self.play.decline(&mut say);
         }
     }
 
@@ -399,6 +404,17 @@ impl Adapter for Claude {
                     let text = self.play.show();
                     self.release(&text, out);
                 } else if self.state == State::Idle {
+                    self.begin_turn(out);
+                }
+            }
+            ToAgent::Question(question) => {
+                let is_last = question.end.is_some();
+                self.play.ask(*question);
+                // One that belongs to a tick is shown with its observation, which follows.
+                if is_last && self.held.is_some() {
+                    let text = self.play.show();
+                    self.release(&text, out);
+                } else if is_last && self.state == State::Idle {
                     self.begin_turn(out);
                 }
             }

@@ -15,8 +15,8 @@ use crate::event::{AgentEvent, AgentEventBody, Blame, ProcessStatus};
 use crate::mcp::play::{Answer, Play};
 use crate::mcp::tools::{Asked, Tool, Tools};
 use crate::protocol::{
-    End, FromAgent, Hello, Log, MESSAGES_PER_TICK, Observe, Ready, ToAgent, decode_to_agent,
-    excerpt,
+    End, FromAgent, Hello, Log, MESSAGES_PER_TICK, Observe, Question, Ready, ToAgent,
+    decode_to_agent, excerpt,
 };
 
 /// Calls of a seat that may wait for the next observation.
@@ -230,6 +230,7 @@ impl Desk {
         match decode_to_agent(line) {
             Ok(ToAgent::Hello(hello)) => self.greet(hello),
             Ok(ToAgent::Observe(observe)) => self.observe(observe),
+            Ok(ToAgent::Question(question)) => self.ask(*question),
             Ok(ToAgent::End(end)) => self.end(&end),
             Err(error) => {
                 tracing::error!(%error, "a line of the host is no message: a bug in formicarium")
@@ -257,7 +258,10 @@ impl Desk {
             }
             self.greeted = true;
             let name = self.sessions.client(active).map(str::to_owned);
-            self.tell(AgentEventBody::Message(FromAgent::Ready(Ready { name })));
+            self.tell(AgentEventBody::Message(FromAgent::Ready(Ready {
+                name,
+                answers: true,
+            })));
             self.tell(AgentEventBody::Status(ProcessStatus::Ready));
             if let Some(text) = self.news.take() {
                 self.tell(AgentEventBody::Message(FromAgent::Log(Log { text })));
@@ -274,29 +278,41 @@ impl Desk {
         self.messages = 0;
         self.joining = false;
         self.play.observe(observe);
+        self.show();
+    }
+
+    /// One that belongs to a tick is shown with its observation, which follows.
+    fn ask(&mut self, question: Question) {
+        let is_last = question.end.is_some();
+        self.play.ask(question);
+        if is_last {
+            self.messages = 0;
+            self.show();
+        }
+    }
+
+    /// Answers the calls that are held with what there is to see now.
+    fn show(&mut self) {
         if !self.held.is_empty() {
             let text = self.play.show();
-            for held in self.held.drain(..) {
-                let reply = Reply {
-                    text: text.clone(),
-                    refused: false,
-                };
-                // Whoever asked may have left; the observation can be looked at.
-                let _ = held.answer.send(reply);
-            }
+            self.answer_held(&text);
+        }
+    }
+
+    fn answer_held(&mut self, text: &str) {
+        for held in self.held.drain(..) {
+            let reply = Reply {
+                text: text.to_owned(),
+                refused: false,
+            };
+            // Whoever asked may have left; what there is to see can be looked at.
+            let _ = held.answer.send(reply);
         }
     }
 
     fn end(&mut self, end: &End) {
         let over = words::over(end);
-        for held in self.held.drain(..) {
-            let reply = Reply {
-                text: over.clone(),
-                refused: false,
-            };
-            // Whoever asked may have left.
-            let _ = held.answer.send(reply);
-        }
+        self.answer_held(&over);
         self.sessions.notify(None, &over);
         self.waiting.clear();
         self.over = Some(over);

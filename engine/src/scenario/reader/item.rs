@@ -5,6 +5,7 @@ use super::table::Table;
 use super::{Fault, Reader};
 use crate::scenario::diagnostic::{nearest, suggest};
 use crate::scenario::params::ParamValue;
+use serde_json::Value;
 use std::ops::{Range, RangeInclusive};
 
 /// A value somewhere in the file.
@@ -251,6 +252,35 @@ impl<'r> Item<'r> {
                 None
             }
         }
+    }
+
+    /// Whatever stands here, as JSON; texts that name parameters are their values.
+    pub fn json(&self) -> Option<Value> {
+        Some(match (self.param(), self.node) {
+            (Some(Some(ParamValue::Text(text))), _) => text.as_str().into(),
+            (Some(Some(ParamValue::Int(value))), _) | (None, Node::Int(value)) => (*value).into(),
+            (Some(Some(ParamValue::Num(value))), _) => (*value).into(),
+            (Some(Some(ParamValue::Bool(value))), _) | (None, Node::Bool(value)) => (*value).into(),
+            (Some(None), _) => return None,
+            (None, Node::Text(text)) => text.as_str().into(),
+            (None, Node::Float(value)) if value.is_finite() => (*value).into(),
+            (None, Node::List(_)) => {
+                let items = self.list()?;
+                let items: Option<Vec<Value>> = items.iter().map(Item::json).collect();
+                items?.into()
+            }
+            (None, Node::Table(_)) => {
+                let mut object = serde_json::Map::new();
+                for (key, _, item) in self.table()?.entries() {
+                    object.insert(key.to_owned(), item.json()?);
+                }
+                object.into()
+            }
+            (None, Node::Float(_) | Node::Datetime) => {
+                self.wrong("something that JSON has: text, a finite number, true or false, a list, a table");
+                return None;
+            }
+        })
     }
 
     /// The items of a list.
