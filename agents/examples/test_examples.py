@@ -130,6 +130,19 @@ assert (seat.end.reason, seat.end.score, seat.end.tick) == ("the last tick", 2.5
 """
         self.assertEqual(len(self.run_with(body)), 4)
 
+    def test_who_answers_is_asked(self) -> None:
+        question = {"type": "question", "name": "count", "tick": 8, "text": "How many?", "schema": {"type": "object"}}
+        last = {**question, "name": "why", "end": {"reason": "over", "score": 1.0, "tick": 9}, "refused": "too long"}
+        body = """from formicarium import Seat
+def answer(question):
+    return {"end": question.end.reason, "refused": question.refused} if question.end else None
+for seen in Seat(answer=answer): pass"""
+        sent = talk([sys.executable, "-c", body], [HELLO, question, observe(8, FIELD), last, END])
+        self.assertEqual(sent[0], {"type": "ready", "answers": True})
+        self.assertEqual(sent[1], {"type": "answer", "question": "count", "tick": 8, "value": None})
+        value = {"end": "over", "refused": "too long"}
+        self.assertEqual(sent[3], {"type": "answer", "question": "why", "tick": 8, "value": value})
+
     def test_what_is_printed_stays_off_the_wire(self) -> None:
         sent = self.run_with("import sys\nassert sys.stdout is sys.stderr\nfor seen in seat: seat.remember([seen.tick])")
         self.assertEqual(sent[1], {"type": "remember", "state": [0]})

@@ -5,8 +5,10 @@ const ALLOWED: &[&str] = &[
     "bevy_ecs",    // entities and systems
     "bevy_tasks",  // only with the feature `threads`
     "blake3",      // digest of a bundle
+    "jsonschema",  // whether a question's schema is one; without features it fetches nothing
     "postcard",    // keyframes
     "serde",       // derive only
+    "serde_json",  // schemas as data
     "strsim",      // did you mean
     "thiserror",   // errors
     "toml",        // scenario files, with spans
@@ -45,6 +47,13 @@ fn allow_list() {
         bevy["default-features"].as_bool(),
         Some(false),
         "bevy's defaults bring an async executor"
+    );
+    let workspace: toml::Table = include_str!("../../Cargo.toml").parse().unwrap();
+    let jsonschema = &workspace["workspace"]["dependencies"]["jsonschema"];
+    assert_eq!(
+        jsonschema["default-features"].as_bool(),
+        Some(false),
+        "its defaults fetch schemas from files and from the network"
     );
 }
 

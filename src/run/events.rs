@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::board::Status;
 use super::door::{Asked, Change};
-use super::interview::{Outcome as Answered, Refused};
+use super::interview::{Outcome as Answered, Put, Refused};
 use super::tick::{Awaited, TickLoop, listeners};
 
 impl TickLoop {
@@ -19,8 +19,8 @@ impl TickLoop {
         match event.body {
             AgentEventBody::Started { attempt } => {
                 tracing::debug!(seat = self.board.name(seat), attempt, "started");
-                self.agents
-                    .send(seat, Outgoing::Control(self.greeter.line(seat)));
+                let hello = self.greeter.line(seat, self.interview.specs(seat));
+                self.agents.send(seat, Outgoing::Control(hello));
             }
             AgentEventBody::Message(message) => self.on_message(seat, message, running),
             AgentEventBody::Fault(fault) => {
@@ -175,11 +175,11 @@ impl TickLoop {
         to.note(seat, kind, event, text, serde_json::Value::Null);
     }
 
-    pub(super) fn put(&self, questions: Vec<(usize, Question)>, outcomes: Vec<(usize, Answered)>) {
-        for (seat, outcome) in outcomes {
+    pub(super) fn put(&self, put: Put) {
+        for (seat, outcome) in put.outcomes {
             self.tell_answer(seat, outcome);
         }
-        for (seat, question) in questions {
+        for (seat, question) in put.questions {
             // As with observations: nobody is made to call a model once more than it may.
             if self.ledger.over(seat).is_none() {
                 self.ask(seat, question);

@@ -13,7 +13,6 @@ use serde_json::Value;
 use super::Timing;
 use super::catalogue::Catalogue;
 use super::door::Limits;
-use super::interview::Interview;
 
 /// Makes the `hello` and `end` lines.
 #[derive(Debug)]
@@ -25,8 +24,6 @@ pub struct Greeter {
     limits: protocol::Limits,
     time: Time,
     seats: Vec<SeatInfo>,
-    /// Per seat: what it may be asked.
-    questions: Vec<Vec<QuestionSpec>>,
     remembered: BTreeMap<usize, Value>,
 }
 
@@ -40,7 +37,6 @@ impl Greeter {
         limits: Limits,
         timing: &Timing,
         seats: Vec<SeatInfo>,
-        interview: &Interview,
     ) -> Greeter {
         let actions = catalogue
             .to_json()
@@ -63,7 +59,6 @@ impl Greeter {
             actions,
             limits,
             time: timing.hello(),
-            questions: (0..seats.len()).map(|seat| interview.specs(seat)).collect(),
             seats,
             remembered: BTreeMap::new(),
         }
@@ -74,13 +69,13 @@ impl Greeter {
         self.remembered.insert(seat, state);
     }
 
-    /// The `hello` line of a seat.
-    pub fn line(&self, seat: usize) -> Arc<[u8]> {
-        protocol::encode(&ToAgent::Hello(Box::new(self.hello(seat)))).into()
+    /// The `hello` line of a seat; `questions` are those that it may be asked.
+    pub fn line(&self, seat: usize, questions: Vec<QuestionSpec>) -> Arc<[u8]> {
+        protocol::encode(&ToAgent::Hello(Box::new(self.hello(seat, questions)))).into()
     }
 
     /// What a seat is told first.
-    pub fn hello(&self, seat: usize) -> Hello {
+    pub fn hello(&self, seat: usize, questions: Vec<QuestionSpec>) -> Hello {
         let info = &self.seats[seat];
         Hello {
             protocol: protocol::PROTOCOL,
@@ -91,7 +86,7 @@ impl Greeter {
             rules: self.rules.clone(),
             actions: self.actions.clone(),
             limits: self.limits,
-            questions: self.questions[seat].clone(),
+            questions,
             time: self.time,
             remembered: self.remembered.get(&seat).cloned(),
         }

@@ -18,6 +18,15 @@ pub(super) struct Outcome {
     pub(super) data: Value,
 }
 
+/// What is to be said, by seat.
+#[derive(Debug, Default)]
+pub(super) struct Put {
+    /// Questions for agents.
+    pub(super) questions: Vec<(usize, Question)>,
+    /// What earlier questions came to that are closed now.
+    pub(super) outcomes: Vec<(usize, Outcome)>,
+}
+
 /// Why an answer was not taken.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Refused {
@@ -91,7 +100,7 @@ impl Interview {
 
     /// What is to be put with the observations of this tick, to whom; and what an earlier question comes to that is put
     /// anew.
-    pub(super) fn due(&mut self, tick: u64) -> (Vec<(usize, Question)>, Vec<(usize, Outcome)>) {
+    pub(super) fn due(&mut self, tick: u64) -> Put {
         let due: Vec<usize> = (0..self.questions.len())
             .filter(|question| self.questions[*question].is_due(tick))
             .collect();
@@ -99,11 +108,7 @@ impl Interview {
     }
 
     /// What is to be put at the end of the run. `end` is what each seat came to.
-    pub(super) fn at_end(
-        &mut self,
-        tick: u64,
-        end: impl Fn(usize) -> End,
-    ) -> (Vec<(usize, Question)>, Vec<(usize, Outcome)>) {
+    pub(super) fn at_end(&mut self, tick: u64, end: impl Fn(usize) -> End) -> Put {
         let mut outcomes = Vec::new();
         for seat in 0..self.seats.len() {
             // Whoever has not answered a question of a tick so far will not see that tick again.
@@ -112,17 +117,12 @@ impl Interview {
         let due: Vec<usize> = (0..self.questions.len())
             .filter(|question| self.questions[*question].at_end)
             .collect();
-        let (questions, _) = self.put(tick, &due, |seat| Some(end(seat)));
-        (questions, outcomes)
+        let put = self.put(tick, &due, |seat| Some(end(seat)));
+        Put { outcomes, ..put }
     }
 
-    fn put(
-        &mut self,
-        tick: u64,
-        due: &[usize],
-        end: impl Fn(usize) -> Option<End>,
-    ) -> (Vec<(usize, Question)>, Vec<(usize, Outcome)>) {
-        let (mut put, mut outcomes) = (Vec::new(), Vec::new());
+    fn put(&mut self, tick: u64, due: &[usize], end: impl Fn(usize) -> Option<End>) -> Put {
+        let mut put = Put::default();
         let questions = &self.questions;
         for (index, seat) in self.seats.iter_mut().enumerate() {
             if !seat.answers {
@@ -130,21 +130,23 @@ impl Interview {
             }
             for question in due.iter().filter(|due| seat.concerned.contains(due)) {
                 if let Some(asked) = seat.open.remove(question) {
-                    outcomes.push((index, unanswered(&questions[*question], asked)));
+                    let outcome = unanswered(&questions[*question], asked);
+                    put.outcomes.push((index, outcome));
                 }
             }
             if std::mem::take(&mut seat.unasked) {
                 for (question, asked) in &seat.open {
-                    put.push((index, question_of(&questions[*question], *asked, None)));
+                    let question = question_of(&questions[*question], *asked, None);
+                    put.questions.push((index, question));
                 }
             }
             for question in due.iter().filter(|due| seat.concerned.contains(due)) {
                 seat.open.insert(*question, tick);
                 let question = question_of(&questions[*question], tick, end(index));
-                put.push((index, question));
+                put.questions.push((index, question));
             }
         }
-        (put, outcomes)
+        put
     }
 
     /// Takes an answer.

@@ -296,7 +296,6 @@ pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
         limits,
         &plan.timing,
         world.seats().to_vec(),
-        &interview,
     );
     let shown = plan
         .seated
@@ -370,9 +369,10 @@ pub async fn execute(
         if let Agent::Process(program) = &mut seated.agent
             && program.adapter.translates()
         {
-            let prompt = plan
-                .prompts
-                .render(seated.prompt.as_deref(), &greeter.hello(seat))?;
+            let prompt = plan.prompts.render(
+                seated.prompt.as_deref(),
+                &greeter.hello(seat, interview.specs(seat)),
+            )?;
             let door = model_door
                 .as_ref()
                 .zip(tokens[seat].clone())

@@ -268,8 +268,8 @@ impl TickLoop {
         self.ledger.shows(self.door.tick());
         self.settle();
         if wanted {
-            let (questions, outcomes) = self.interview.due(self.door.tick());
-            self.put(questions, outcomes);
+            let put = self.interview.due(self.door.tick());
+            self.put(put);
         }
         while let Some(batch) = self.world.lines().await? {
             if wanted {
@@ -291,12 +291,12 @@ impl TickLoop {
         }
         let tick = self.door.tick();
         let scores = &self.scores;
-        let (questions, outcomes) = self.interview.at_end(tick, |seat| End {
+        let put = self.interview.at_end(tick, |seat| End {
             reason: reason.to_owned(),
             score: scores[seat],
             tick,
         });
-        self.put(questions, outcomes);
+        self.put(put);
         let due = Instant::now() + Duration::from_millis(self.interview.wait_ms());
         let mut events = Vec::with_capacity(EVENTS);
         while self.interview.is_open() && !*self.stop.borrow() {

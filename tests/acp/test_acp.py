@@ -118,6 +118,21 @@ class Acp(unittest.TestCase):
         replayed = self.run_host("replay", run, "--json")
         self.assertEqual(replayed.returncode, 0, replayed.stdout + replayed.stderr)
 
+    def test_it_is_asked_and_answers_by_a_tool(self) -> None:
+        run = self.folder / "asked"
+        done = self.run_host(
+            "run", "scenarios/commons", "--cast", "acp", "--agent", "harvester-2=builtin:noop", "--set", "harvesters=2",
+            "--set", "interview=true", "--ticks", "2", "--deadline", "60s", "--seed", "1", "--headless", "--out", run,
+        )  # fmt: skip
+        self.assertEqual(done.returncode, 0, done.stderr)
+        with sqlite3.connect(run / "run.db") as database:
+            answers = database.execute("SELECT question, asked, tick, status, value FROM answers").fetchall()
+        expected = [
+            ("forecast", 0, 0, "answered", '{"apples":0,"trust":0}'),
+            ("lesson", 2, 2, "answered", '{"answer":"hm"}'),
+        ]
+        self.assertEqual(answers, expected)
+
     def test_it_is_killed_and_goes_on_in_its_session(self) -> None:
         run = self.folder / "killed"
         mark = f"HOME={run}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import tempfile
 import threading
@@ -62,6 +63,11 @@ class Host:
         if not seen or not found:
             raise AssertionError(f"the log says nothing of {words!r}:\n{''.join(self.log)}")
         return found[0]
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Rows of the recording."""
+        with sqlite3.connect(self.out / "run.db") as database:
+            return database.execute(sql).fetchall()
 
     def finish(self, interrupt: bool = False) -> dict[str, Any]:
         """Waits for the end (or brings it about); what the run came to."""

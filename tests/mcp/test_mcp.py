@@ -63,6 +63,34 @@ class Seat(unittest.TestCase):
         self.assertFalse(host.file.exists(), "the token's file outlives the run")
         self.assertIn("20", host.replay())
 
+    def test_a_client_is_asked_at_the_end_and_corrected(self) -> None:
+        host = self.host("--ticks", "3", "--deadline", "30s", "--set", "interview=true")
+
+        async def session() -> None:
+            async with connect(host.url, host.headers) as client:
+                tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+                self.assertEqual(tools["answer_forecast"].input_schema["required"], ["apples", "trust"])
+                words, refused = await call(client, "answer_lesson", answer="nothing")
+                self.assertEqual((words, refused), ("you are not asked that now", True))
+                words, _ = await call(client, "wait")
+                while words.startswith("Tick "):
+                    words, _ = await call(client, "wait")
+                self.assertIn("You are asked: What would you do otherwise if it all began anew?", words)
+                words, refused = await call(client, "move", dir="east")
+                self.assertEqual((words, refused), ("the run is over; only answer what you are asked", True))
+                words, refused = await call(client, "answer_lesson", lesson="nothing")
+                self.assertTrue(refused)
+                self.assertIn('"answer" is a required property', words)
+                words, refused = await call(client, "answer_lesson", answer="leave more")
+                self.assertFalse(refused, words)
+                self.assertIn("The run is over", words)
+
+        asyncio.run(session())
+        host.finish()
+        answers = host.query("SELECT status, value FROM answers WHERE question = 'lesson'")
+        self.assertEqual(answers, [("answered", '{"answer":"leave more"}')])
+        host.replay()
+
     def test_wrong_tokens_open_nothing(self) -> None:
         host = self.host("--ticks", "1")
         right = host.headers["Authorization"]

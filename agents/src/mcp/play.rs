@@ -54,11 +54,11 @@ impl Play {
         self.closed = false;
     }
 
-    /// A question. One of the same name that is still open is forgotten.
+    /// A question. One of the same name that is still open is forgotten; at the end of the run, all that were asked before.
     pub fn ask(&mut self, question: Question) {
         self.over |= question.end.is_some();
         self.questions
-            .retain(|(open, _)| open.name != question.name);
+            .retain(|(open, _)| open.name != question.name && (open.end.is_some() || !self.over));
         self.questions.push((question, false));
     }
 
@@ -418,6 +418,7 @@ mod tests {
         let mut play = play(1);
         play.observe(observe(8));
         play.show();
+        play.ask(question("zero", 8, false));
         play.ask(question("one", 9, true));
         assert!(!play.is_open() && play.has_news());
         assert_eq!(

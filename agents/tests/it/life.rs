@@ -249,7 +249,9 @@ pub fn killed_keeper(start: Start) {
             backoff_ms: 20,
             ..Restart::default()
         };
-        daemon.env = vec![("WHICH".into(), "daemon".into())];
+        // Of this run only: the same case may run beside this one, from another checkout.
+        let mark = format!("daemon-of-{}", start.run);
+        daemon.env = vec![("WHICH".into(), mark.clone())];
         let mut stage = Stage::open(
             start,
             vec![
@@ -271,7 +273,7 @@ pub fn killed_keeper(start: Start) {
         }
         let end = Instant::now() + Duration::from_secs(10);
         let tree = loop {
-            let tree = processes_of("WHICH=daemon");
+            let tree = processes_of(&format!("WHICH={mark}"));
             // The main process and the daemon; the one between them has ended.
             if tree.len() == 2 && parent_of(tree[0]) == parent_of(tree[1]) {
                 break tree;
