@@ -10,14 +10,15 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
-use super::hub::{Hub, Joined};
+use super::hub::{Frame, Hub, Joined};
 use super::wire::{self, CLIENT_FRAME_MOST, Compress, FromClient, Resume, ToClient};
 
 /// Time for the first message.
@@ -150,7 +151,15 @@ async fn follow(
         tokio::select! {
             biased;
             message = messages.recv() => match message {
-                Ok(json) => send(socket, text(json)).await?,
+                Ok(said) => {
+                    if said.last {
+                        // What came before the end is handed over before it.
+                        while let Some(frame) = waiting(&mut data) {
+                            pass(socket, hub, &mut data, &mut seq, compress, frame).await?;
+                        }
+                    }
+                    send(socket, text(said.json)).await?;
+                }
                 Err(RecvError::Lagged(_)) => {
                     return Err(Some(Closing::new(4410, true, "you read too slowly for control messages")));
                 }
@@ -165,23 +174,48 @@ async fn follow(
                     return Err(Some(Closing::new(4400, false, "hello was said already")));
                 }
             },
-            frame = data.recv() => match frame {
-                Ok(frame) if frame.seq <= seq => {}
-                Ok(frame) => {
-                    seq = frame.seq;
-                    send(socket, Message::Binary(frame.bytes(compress))).await?;
-                }
-                Err(RecvError::Lagged(_)) => {
-                    let (snapshot, fresh) = hub.snapshot();
-                    data = fresh;
-                    let gap = ToClient::Gap { from: seq + 1, to: snapshot.seq, reason: "you read too slowly" };
-                    seq = snapshot.seq;
-                    send_json(socket, &gap).await?;
-                    send(socket, Message::Binary(snapshot.bytes(compress))).await?;
-                }
-                Err(RecvError::Closed) => return Err(Some(Closing::new(1001, true, "the host ends"))),
-            },
+            frame = data.recv() => pass(socket, hub, &mut data, &mut seq, compress, frame).await?,
         }
+    }
+}
+
+/// A frame that waits already, or that some were missed.
+fn waiting(data: &mut Receiver<Arc<Frame>>) -> Option<Result<Arc<Frame>, RecvError>> {
+    match data.try_recv() {
+        Ok(frame) => Some(Ok(frame)),
+        Err(TryRecvError::Lagged(missed)) => Some(Err(RecvError::Lagged(missed))),
+        Err(TryRecvError::Empty | TryRecvError::Closed) => None,
+    }
+}
+
+/// Hands over a frame; a client that missed some gets a snapshot of the present in their place.
+async fn pass(
+    socket: &mut Socket,
+    hub: &Hub,
+    data: &mut Receiver<Arc<Frame>>,
+    seq: &mut u64,
+    compress: Compress,
+    frame: Result<Arc<Frame>, RecvError>,
+) -> Result<(), Option<Closing>> {
+    match frame {
+        Ok(frame) if frame.seq <= *seq => Ok(()),
+        Ok(frame) => {
+            *seq = frame.seq;
+            send(socket, Message::Binary(frame.bytes(compress))).await
+        }
+        Err(RecvError::Lagged(_)) => {
+            let (snapshot, fresh) = hub.snapshot();
+            *data = fresh;
+            let gap = ToClient::Gap {
+                from: *seq + 1,
+                to: snapshot.seq,
+                reason: "you read too slowly",
+            };
+            *seq = snapshot.seq;
+            send_json(socket, &gap).await?;
+            send(socket, Message::Binary(snapshot.bytes(compress))).await
+        }
+        Err(RecvError::Closed) => Err(Some(Closing::new(1001, true, "the host ends"))),
     }
 }
 

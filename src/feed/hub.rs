@@ -1,11 +1,10 @@
 //! Encodes each tick once and hands the bytes to every client; keeps what late joiners need.
 //!
-//! The tick loop talks to it through a bounded queue that it never waits for. A full queue loses
-//! ticks for spectators only; the next one then brings the whole picture. Must not know sockets.
+//! What it is handed comes from `handover`. Must not know sockets or the tick loop.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,8 +18,6 @@ use super::wire::{
     ToClient,
 };
 
-/// Values that may wait for the hub.
-const QUEUE: usize = 256;
 /// Frames that a client may lag behind before it gets a gap and a snapshot.
 const DATA_QUEUE: usize = 64;
 /// Control messages that a client may lag behind before it is closed.
@@ -78,7 +75,7 @@ impl Frame {
     }
 }
 
-enum Message {
+pub(super) enum Message {
     Tick {
         output: Arc<TickOutput>,
         whole: Option<Box<WorldPicture>>,
@@ -95,20 +92,12 @@ enum Message {
     },
 }
 
-/// The tick loop's side of the feed.
-#[derive(Debug)]
-pub struct Feed {
-    queue: SyncSender<Message>,
-    lost: AtomicBool,
-    hub: Arc<Hub>,
-}
-
 /// The clients' side of the feed.
 #[derive(Debug)]
 pub struct Hub {
     state: Mutex<State>,
     data: broadcast::Sender<Arc<Frame>>,
-    control: broadcast::Sender<Bytes>,
+    control: broadcast::Sender<Said>,
     clients: AtomicUsize,
     run: RunFacts,
     static_frame: Arc<Frame>,
@@ -150,19 +139,27 @@ pub struct Joined {
     /// Frames from then on.
     pub data: broadcast::Receiver<Arc<Frame>>,
     /// Control messages from then on, as JSON text.
-    pub messages: broadcast::Receiver<Bytes>,
+    pub messages: broadcast::Receiver<Said>,
 }
 
-impl Feed {
-    /// Starts the hub's thread. `total` is the last tick (0 = no end).
-    pub fn start(
+/// A control message, as JSON text.
+#[derive(Debug, Clone)]
+pub struct Said {
+    /// The text.
+    pub json: Bytes,
+    /// Nothing comes after it, and all frames before it.
+    pub last: bool,
+}
+
+impl Hub {
+    /// A hub before the first tick.
+    pub(super) fn new(
         statics: &Static,
         world: &WorldPicture,
         scores: Vec<f64>,
         epoch: String,
         total: u64,
-    ) -> std::io::Result<Feed> {
-        let (queue, inbox) = sync_channel(QUEUE);
+    ) -> Hub {
         let payload = serde_json::to_vec(statics).expect("feed payloads have string keys");
         let run = RunFacts {
             run: statics.run.clone(),
@@ -181,85 +178,16 @@ impl Feed {
             snapshot: None,
             end: None,
         };
-        let hub = Arc::new(Hub {
+        Hub {
             state: Mutex::new(state),
             data: broadcast::channel(DATA_QUEUE).0,
             control: broadcast::channel(CONTROL_QUEUE).0,
             clients: AtomicUsize::new(0),
             run,
             static_frame: Frame::new(Kind::Static, 0, 0, &payload),
-        });
-        let shared = hub.clone();
-        std::thread::Builder::new()
-            .name("feed".into())
-            .spawn(move || shared.serve(&inbox))?;
-        Ok(Feed {
-            queue,
-            lost: AtomicBool::new(false),
-            hub,
-        })
-    }
-
-    /// The clients' side.
-    pub fn hub(&self) -> Arc<Hub> {
-        self.hub.clone()
-    }
-
-    /// True if ticks were lost since the last one sent: the next one must bring the whole picture.
-    pub fn wants_whole(&self) -> bool {
-        self.lost.load(Ordering::Relaxed)
-    }
-
-    /// Hands over a tick. Never waits.
-    pub fn tick(&self, output: Arc<TickOutput>, whole: Option<WorldPicture>) {
-        let healed = whole.is_some();
-        let message = Message::Tick {
-            output,
-            whole: whole.map(Box::new),
-        };
-        if self.queue.try_send(message).is_err() {
-            self.lost.store(true, Ordering::Relaxed);
-        } else if healed {
-            self.lost.store(false, Ordering::Relaxed);
         }
     }
 
-    /// Hands over something around an agent. Never waits; a full queue drops it.
-    pub fn event(&self, event: Event) {
-        let _ = self.queue.try_send(Message::Event(event));
-    }
-
-    /// Shows at once what was handed over since the last tick, for when the next may be long in coming. Never waits.
-    pub fn flush(&self) {
-        let _ = self.queue.try_send(Message::Flush);
-    }
-
-    /// Hands over a seat's status. Never waits.
-    pub fn status(&self, status: SeatStatus) {
-        let _ = self.queue.try_send(Message::Status(status));
-    }
-
-    /// Hands over what a seat has used. Never waits.
-    pub fn cost(&self, seat: u32, cost: CostTotals) {
-        let _ = self.queue.try_send(Message::Cost(seat, cost));
-    }
-
-    /// The run entered a phase.
-    pub fn phase(&self, phase: Phase) {
-        let _ = self.queue.try_send(Message::Phase(phase));
-    }
-
-    /// The run is over; waits for room, since nothing comes after it.
-    pub fn end(&self, tick: u64, reason: String, scores: Vec<f64>) {
-        let _ = self.queue.send(Message::End {
-            tick,
-            reason,
-            scores,
-        });
-    }
-}
-
-impl Hub {
     /// Number of clients that have been welcomed and not left.
     pub fn clients(&self) -> usize {
         self.clients.load(Ordering::Relaxed)
@@ -348,7 +276,8 @@ impl Hub {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn serve(&self, inbox: &Receiver<Message>) {
+    /// Takes what the tick loop hands over, until it lets go. On a thread of its own.
+    pub(super) fn serve(&self, inbox: &Receiver<Message>) {
         let mut pending: Vec<Event> = Vec::new();
         let mut beat = Instant::now();
         let mut beat_tick = 0;
@@ -471,7 +400,10 @@ impl Hub {
 
     fn say(&self, message: &ToClient) {
         let json = serde_json::to_vec(message).expect("feed messages have string keys");
-        let _ = self.control.send(json.into());
+        let _ = self.control.send(Said {
+            json: json.into(),
+            last: matches!(message, ToClient::End { .. }),
+        });
     }
 }
 

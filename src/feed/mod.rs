@@ -1,10 +1,11 @@
 //! The spectators' feed, `formicarium.observe.v1` (docs/feed-protocol.md).
 //!
-//! `wire` holds the messages, `picture` the state that a late joiner is shown, `hub` encodes each
-//! tick once for all, `client` serves one socket, `server` is the HTTP side. The tick loop only
-//! ever drops a value into a bounded queue: a spectator can never slow it.
+//! `wire` holds the messages, `picture` the state that a late joiner is shown, `handover` is the tick
+//! loop's side, `hub` encodes each tick once for all, `client` serves one socket, `server` is the HTTP
+//! side. The tick loop only ever drops a value into a bounded queue: a spectator can never slow it.
 
 pub mod client;
+pub mod handover;
 pub mod hub;
 pub mod picture;
 pub mod server;

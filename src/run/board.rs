@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use crate::feed::hub::Feed;
+use crate::feed::handover::Feed;
 use crate::feed::wire::{Event, SeatStatus};
 use crate::recorder::Note;
 use crate::recorder::writer::Recorder;

@@ -35,7 +35,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 use crate::cast::{Agent, Seated};
-use crate::feed::hub::Feed;
+use crate::feed::handover::Feed;
 use crate::feed::wire::{self, Static};
 use crate::recorder::writer::Recorder;
 use crate::recorder::{RecorderError, RunEnd, RunMeta, SeatMeta, hash_text};

@@ -25,7 +25,7 @@ use super::players::Players;
 use super::progress::{Progress, Standings};
 use super::world_thread::WorldThread;
 use super::{RunError, Timing};
-use crate::feed::hub::Feed;
+use crate::feed::handover::Feed;
 use crate::feed::wire::Phase;
 use crate::recorder::writer::{Outcome, Recorder};
 
