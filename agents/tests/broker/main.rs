@@ -1,0 +1,8 @@
+//! Broker, journal, shared tree and desks with real files and a real database.
+
+#[path = "../journal/sqlite.rs"]
+mod sqlite;
+
+mod publish;
+mod recover;
+mod stage;
