@@ -4,6 +4,7 @@
 //!
 //! * [`protocol`]: the typed messages of agent protocol 1 and their JSON Lines form
 //! * [`adapter`]: turns what a process writes into typed messages and faults
+//! * [`broker`]: leases, publishes and versions of the shared tree
 //! * [`process`]: keepers, the state machine of a process, and the driver of them all ([`Agents`])
 //! * [`gateway`]: the model door between the seats' agents and a model's API
 //! * [`mcp`]: a seat as tools: what they are, and what a call of one means
@@ -12,6 +13,7 @@
 //! * [`plan`]: what the host asks for
 
 pub mod adapter;
+pub mod broker;
 pub mod event;
 pub mod gateway;
 pub mod mcp;
