@@ -55,4 +55,57 @@ pub enum InputBody {
         /// A short sentence that says whose fault it was.
         reason: String,
     },
+    /// Something became of the shared tree, by this seat's doing.
+    File(FileFact),
+}
+
+/// One thing that became of the shared tree. The tree is no state of the world; that it changed is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileFact {
+    /// Number of the fact, in the order in which the host committed them; counted from 1 and never twice in a run.
+    pub number: u64,
+    /// The path, relative to the tree, `/` between the parts.
+    pub path: String,
+    /// What became of it.
+    pub news: FileNews,
+}
+
+/// What became of a path.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "t", rename_all = "snake_case", deny_unknown_fields)]
+pub enum FileNews {
+    /// It has a new version.
+    Published {
+        /// The version, counted from 1 for each path.
+        version: u64,
+        /// `created`, `changed` or `deleted`.
+        change: String,
+        /// It was put together from this seat's changes and another version.
+        merged: bool,
+    },
+    /// What the seat wanted to publish was not taken.
+    Refused {
+        /// `leased`, `collision`, or a word for what the tree does not hold.
+        code: String,
+        /// The sentence for people.
+        reason: String,
+        /// Who has the lease.
+        holder: Option<SeatId>,
+    },
+    /// The seat alone may publish it now, and what lies under it.
+    Leased {
+        /// The lease's fencing token.
+        token: u64,
+    },
+    /// The lease was given back.
+    Released {
+        /// The lease's fencing token.
+        token: u64,
+    },
+    /// The lease's time was over, or its holder is gone.
+    Expired {
+        /// The lease's fencing token.
+        token: u64,
+    },
 }

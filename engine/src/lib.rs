@@ -23,12 +23,12 @@ mod world;
 pub use action::{ActionCall, ActionSpec, Arg, ParamKind, ParamSpec};
 pub use event::{Event, Rejection};
 pub use id::{ActionId, SeatId};
-pub use input::{InputBody, SeatInput, TickInput};
+pub use input::{FileFact, FileNews, InputBody, SeatInput, TickInput};
 pub use observation::{ActionResult, Heard, How, Observation};
 pub use picture::{Delta, KindInfo, Picture, SpaceInfo, Thing};
 pub use scenario::{
-    Bundle, Diagnostic, LimitSpec, MetricSpec, Mode, OnLate, ParamDoc, ParamType, ParamValue,
-    Params, QuestionSpec, Scenario, ScoreSpec, Severity, TimeSpec,
+    Bundle, Diagnostic, FilesSpec, LimitSpec, MetricSpec, Mode, OnLate, ParamDoc, ParamType,
+    ParamValue, Params, PublishMode, QuestionSpec, Scenario, ScoreSpec, Severity, TimeSpec,
 };
 pub use value::Value;
 pub use world::{Executor, RestoreError, SeatInfo, TickOutput, World};

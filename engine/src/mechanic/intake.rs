@@ -1,6 +1,7 @@
 //! Inputs become orders: who takes part, what the catalogue allows, the limits of a tick, and what lateness means.
 //! It must not know what any action does.
 
+use super::files;
 use super::order::{Clock, Inbox, Order, Orders, Outbox, Rules, by};
 use super::sanction::Timeout;
 use crate::action::ActionCall;
@@ -120,6 +121,7 @@ pub(crate) fn take(
                 event.text = Some(reason);
                 change(&mut presence, Standing::Exited, event);
             }
+            InputBody::File(fact) => out.events.push(files::event(seat, fact)),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The mechanics of a scenario and, on one screen, the order in which a step runs them.
 //! It must not know what any of them does.
 
+mod files;
 pub(crate) mod harvest;
 pub(crate) mod intake;
 pub(crate) mod matrix;
@@ -33,6 +34,11 @@ pub(crate) const EVENT_NAMES: &[&str] = &[
     "harvest.grew",
     "matrix.played",
     "matrix.skipped",
+    "file.published",
+    "file.refused",
+    "file.leased",
+    "file.released",
+    "file.expired",
 ];
 
 /// The parts of a step, one after the other. What stands in the same part touches nothing in common; bevy checks that
@@ -211,6 +217,7 @@ impl Mechanics {
         self.matrix
             .iter()
             .for_each(|config| add(config.rules(spec)));
+        files::rules(spec).into_iter().for_each(&mut add);
         text
     }
 }

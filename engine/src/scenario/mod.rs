@@ -2,6 +2,7 @@
 
 mod bundle;
 mod diagnostic;
+mod files;
 mod map;
 mod params;
 mod question;
@@ -13,6 +14,7 @@ mod tests;
 
 pub use bundle::Bundle;
 pub use diagnostic::{Diagnostic, Severity, nearest, suggest};
+pub use files::{FilesSpec, PublishMode};
 pub use params::{ParamDoc, ParamType, ParamValue, Params};
 pub use question::QuestionSpec;
 pub use spec::{LimitSpec, MetricSpec, Mode, OnLate, ScoreSpec, TimeSpec};
@@ -126,6 +128,12 @@ impl Scenario {
         self.spec(params)
             .map(|spec| spec.mechanics.rules_text(&spec))
             .unwrap_or_default()
+    }
+
+    /// The tree that the agents have in common; none where the scenario has none.
+    #[must_use]
+    pub fn files(&self, params: &Params) -> Option<FilesSpec> {
+        self.spec(params).ok().and_then(|spec| spec.files)
     }
 
     /// What the scenario asks its agents.

@@ -3,6 +3,7 @@
 
 use super::bundle::Bundle;
 use super::diagnostic::suggest;
+use super::files;
 use super::map::{self, Space, kind_named};
 use super::params::is_name;
 use super::question;
@@ -65,6 +66,7 @@ pub(super) fn read(root: &Table<'_>, bundle: &Bundle) -> Option<Spec> {
     let end = read_end(root, &metrics);
     let groups: Vec<&str> = seats.iter().map(|group| group.name.as_str()).collect();
     let questions = question::read(root, &groups);
+    let files = files::read(root, bundle);
     let spec = Spec {
         name: name?,
         title: title?,
@@ -81,6 +83,7 @@ pub(super) fn read(root: &Table<'_>, bundle: &Bundle) -> Option<Spec> {
         score,
         end,
         questions,
+        files,
     };
     if let Some(matrix) = &spec.mechanics.matrix {
         matrix.check_size(reader, spec.seat_count());

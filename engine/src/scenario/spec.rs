@@ -1,5 +1,6 @@
 //! The typed scenario: what every table of scenario.toml says, once it is read. Data only.
 
+use super::files::FilesSpec;
 use super::map::Space;
 use super::question::QuestionSpec;
 use crate::mechanic::Mechanics;
@@ -159,6 +160,7 @@ pub(crate) struct Spec {
     pub(crate) score: ScoreSpec,
     pub(crate) end: Vec<EndWhen>,
     pub(crate) questions: Vec<QuestionSpec>,
+    pub(crate) files: Option<FilesSpec>,
 }
 
 impl Spec {

@@ -380,8 +380,8 @@ fn metrics_and_end() {
         "events = \"harvest.ate\"",
         "events = \"harvest.eat\"",
         expect![[r#"
-        scenario.toml:52:10: `metric[1].events` is "harvest.eat" (expected one of seat.late, seat.absent, seat.back, seat.exited, speech.said, sanction.zap, sanction.hit, harvest.ate, harvest.grew, matrix.played, matrix.skipped); did you mean `harvest.ate`?
-    "#]],
+            scenario.toml:52:10: `metric[1].events` is "harvest.eat" (expected one of seat.late, seat.absent, seat.back, seat.exited, speech.said, sanction.zap, sanction.hit, harvest.ate, harvest.grew, matrix.played, matrix.skipped, file.published, file.refused, file.leased, file.released, file.expired); did you mean `harvest.ate`?
+        "#]],
     );
     check(
         "[limits]",

@@ -40,6 +40,30 @@ fn body() -> impl Strategy<Value = InputBody> {
         1 => Just(InputBody::Absent),
         1 => Just(InputBody::Back),
         1 => ".{0,8}".prop_map(|reason| InputBody::Exited { reason }),
+        1 => (any::<u64>(), ".{0,8}", news()).prop_map(|(number, path, news)| {
+            InputBody::File(FileFact { number, path, news })
+        }),
+    ]
+}
+
+fn news() -> impl Strategy<Value = FileNews> {
+    let holder = prop::option::of((0u32..6).prop_map(SeatId));
+    prop_oneof![
+        (any::<u64>(), ".{0,8}", any::<bool>()).prop_map(|(version, change, merged)| {
+            FileNews::Published {
+                version,
+                change,
+                merged,
+            }
+        }),
+        (".{0,8}", ".{0,8}", holder).prop_map(|(code, reason, holder)| FileNews::Refused {
+            code,
+            reason,
+            holder,
+        }),
+        any::<u64>().prop_map(|token| FileNews::Leased { token }),
+        any::<u64>().prop_map(|token| FileNews::Released { token }),
+        any::<u64>().prop_map(|token| FileNews::Expired { token }),
     ]
 }
 
