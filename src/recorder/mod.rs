@@ -4,6 +4,7 @@
 //! (`reader`); `replay` re-executes and compares. Knows the engine's data types; must not know
 //! agent processes, the feed or the command line.
 
+pub mod files;
 pub mod reader;
 pub mod replay;
 pub mod schema;

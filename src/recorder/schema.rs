@@ -24,6 +24,22 @@ CREATE TABLE transcripts (id INTEGER PRIMARY KEY, tick INTEGER NOT NULL, seat IN
 CREATE TABLE costs (id INTEGER PRIMARY KEY, tick INTEGER NOT NULL, seat INTEGER NOT NULL, source TEXT NOT NULL, model TEXT NOT NULL,
                     outcome TEXT NOT NULL, status INTEGER, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
                     cache_read_tokens INTEGER NOT NULL, cache_write_tokens INTEGER NOT NULL, usd REAL, ms INTEGER);
+CREATE TABLE contents (hash TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE file_facts (sequence INTEGER PRIMARY KEY, tick INTEGER NOT NULL, kind TEXT NOT NULL, path TEXT NOT NULL, seat TEXT,
+                         token INTEGER, body TEXT NOT NULL);
+CREATE INDEX file_facts_of_path ON file_facts (path, sequence) WHERE kind = 'version';
+CREATE VIEW versions AS
+  SELECT tick, path, json_extract(body, '$.number') AS version, seat, json_extract(body, '$.state.kind') AS kind,
+         json_extract(body, '$.state.hash') AS hash, json_extract(body, '$.state.bytes') AS bytes,
+         json_extract(body, '$.merged') IS NOT NULL AS merged, token, sequence
+  FROM file_facts WHERE kind = 'version';
+CREATE VIEW refusals AS
+  SELECT tick, path, seat, json_extract(body, '$.reason') AS reason, json_extract(body, '$.why') AS why,
+         json_extract(body, '$.wanted.hash') AS kept, sequence
+  FROM file_facts WHERE kind = 'refusal';
+CREATE VIEW leases AS
+  SELECT tick, path, seat, token, coalesce(json_extract(body, '$.change.how'), json_extract(body, '$.change.what')) AS what, sequence
+  FROM file_facts WHERE kind = 'lease';
 CREATE VIEW messages AS
   SELECT e.tick, s.name AS seat, json_extract(e.data, '$.how') AS how, o.name AS recipient, e.text
   FROM events e JOIN seats s ON s.seat = e.seat LEFT JOIN seats o ON o.seat = e.other

@@ -10,16 +10,20 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use formicarium_agents::broker::Batch;
 use formicarium_engine::{Bundle, TickOutput};
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
+use super::files::{self, FileJournal};
 use super::{
     CostRow, Note, RecorderError, RunEnd, RunMeta, TranscriptRow, hash_text, input_check, schema,
 };
 
 /// Commands that may wait for the writer before the tick loop blocks on it.
 const QUEUE: usize = 1024;
+/// The durability that survives a power cut.
+const POWER: &str = "power";
 /// How long a row that nobody waits for may stay in memory.
 const IDLE_FLUSH: Duration = Duration::from_millis(50);
 
@@ -34,7 +38,7 @@ pub struct Outcome {
     pub step_us: u64,
 }
 
-enum Command {
+pub(super) enum Command {
     Input {
         tick: u64,
         body: Vec<u8>,
@@ -58,6 +62,11 @@ enum Command {
     },
     Transcript(TranscriptRow),
     Cost(CostRow),
+    /// Facts of the shared tree; durable over a power cut when acknowledged, whatever the run's durability.
+    Files {
+        batch: Box<Batch>,
+        done: SyncSender<Result<(), String>>,
+    },
     Finish {
         end: Box<RunEnd>,
         done: oneshot::Sender<Result<(), String>>,
@@ -91,6 +100,7 @@ impl Recorder {
         let writer = Writer {
             connection,
             metrics: meta.metrics.clone(),
+            is_full: meta.durability == POWER,
         };
         let thread = std::thread::Builder::new()
             .name("recorder".into())
@@ -152,6 +162,14 @@ impl Recorder {
         self.push(Command::Remember { tick, seat, state });
     }
 
+    /// The journal of the run's shared tree.
+    ///
+    /// # Errors
+    /// The recording cannot be opened a second time for reading.
+    pub fn journal(&self) -> Result<FileJournal, RecorderError> {
+        FileJournal::open(&self.path, self.commands.clone())
+    }
+
     /// Writes the end of the run, closes the file and ends the thread.
     pub async fn finish(mut self, end: RunEnd) -> Result<(), RecorderError> {
         let (done, answer) = oneshot::channel();
@@ -193,7 +211,7 @@ impl Recorder {
 /// Pragmas, tables and the rows that a run starts from, in one transaction.
 fn prepare(connection: &mut Connection, meta: &RunMeta, bundle: &Bundle) -> rusqlite::Result<()> {
     let _: String = connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?;
-    let synchronous = if meta.durability == "power" {
+    let synchronous = if meta.durability == POWER {
         "FULL"
     } else {
         "NORMAL"
@@ -218,6 +236,8 @@ fn prepare(connection: &mut Connection, meta: &RunMeta, bundle: &Bundle) -> rusq
 struct Writer {
     connection: Connection,
     metrics: Vec<String>,
+    /// Each commit survives a power cut, not only those of files.
+    is_full: bool,
 }
 
 impl Writer {
@@ -241,6 +261,10 @@ impl Writer {
             for command in batch.drain(..) {
                 match command {
                     Command::Input { done, .. } => {
+                        let _ = done.send(result.clone());
+                    }
+                    Command::Files { done, .. } => {
+                        // A broker that has ended waits for nothing.
                         let _ = done.send(result.clone());
                     }
                     Command::Finish { done, .. } => {
@@ -271,11 +295,23 @@ impl Writer {
     }
 
     fn write(&mut self, batch: &[Command]) -> rusqlite::Result<()> {
+        let files = batch
+            .iter()
+            .any(|command| matches!(command, Command::Files { .. }));
+        let harder = files && !self.is_full;
+        if harder {
+            self.connection.pragma_update(None, "synchronous", "FULL")?;
+        }
         let transaction = self.connection.transaction()?;
         for command in batch {
             insert(&transaction, command, &self.metrics)?;
         }
-        transaction.commit()
+        transaction.commit()?;
+        if harder {
+            self.connection
+                .pragma_update(None, "synchronous", "NORMAL")?;
+        }
+        Ok(())
     }
 }
 
@@ -293,7 +329,10 @@ fn gather(inbox: &Receiver<Command>, batch: &mut Vec<Command>) -> Gathered {
     loop {
         match inbox.recv_timeout(IDLE_FLUSH) {
             Ok(command) => {
-                let hurried = matches!(command, Command::Input { .. } | Command::Finish { .. });
+                let hurried = matches!(
+                    command,
+                    Command::Input { .. } | Command::Files { .. } | Command::Finish { .. }
+                );
                 batch.push(command);
                 if hurried {
                     return Gathered::Hurried;
@@ -375,6 +414,7 @@ fn insert(connection: &Connection, command: &Command, metrics: &[String]) -> rus
                     row.ms.map(|ms| ms as i64)
                 ])?;
         }
+        Command::Files { batch, .. } => files::insert(connection, batch)?,
         Command::Finish { end, .. } => {
             let json = serde_json::to_string(end).expect("RunEnd has string keys only");
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('end', ?1)", [json])?;

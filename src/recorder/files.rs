@@ -1,0 +1,208 @@
+//! The broker's journal in `run.db`: contents, versions, refusals and leases of the shared tree.
+//!
+//! It writes through the recorder's one thread and waits for its commit; it reads over a connection of its own, which
+//! cannot write. Must not know what a fact means beyond what it is asked for.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
+
+use formicarium_agents::broker::{
+    Batch, ContentHash, Fact, Journal, JournalError, LeaseChange, LeaseFact, Marks, TreePath,
+    Version,
+};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, params};
+
+use super::RecorderError;
+use super::writer::Command;
+
+/// The journal of a run's shared tree.
+#[derive(Debug)]
+pub struct FileJournal {
+    path: PathBuf,
+    commands: SyncSender<Command>,
+    connection: Connection,
+}
+
+impl FileJournal {
+    pub(super) fn open(
+        path: &Path,
+        commands: SyncSender<Command>,
+    ) -> Result<FileJournal, RecorderError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection =
+            Connection::open_with_flags(path, flags).map_err(|source| RecorderError::Sql {
+                path: path.to_owned(),
+                source,
+            })?;
+        Ok(FileJournal {
+            path: path.to_owned(),
+            commands,
+            connection,
+        })
+    }
+
+    fn failed(&self, error: impl std::fmt::Display) -> JournalError {
+        JournalError(format!(
+            "{}: {error}; is the disk full?",
+            self.path.display()
+        ))
+    }
+
+    fn facts(&self, sql: &str, of: impl Params) -> Result<Vec<Fact>, JournalError> {
+        let read = || -> rusqlite::Result<Vec<String>> {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            statement.query_map(of, |row| row.get(0))?.collect()
+        };
+        let texts = read().map_err(|error| self.failed(error))?;
+        let fact = |text: String| {
+            serde_json::from_str(&text).map_err(|error| self.failed(format!("{error} in {text}")))
+        };
+        texts.into_iter().map(fact).collect()
+    }
+
+    fn versions(&self, sql: &str, of: impl Params) -> Result<Vec<Version>, JournalError> {
+        let version = |fact| match fact {
+            Fact::Version(version) => Some(version),
+            Fact::Refusal(_) | Fact::Lease(_) => None,
+        };
+        Ok(self
+            .facts(sql, of)?
+            .into_iter()
+            .filter_map(version)
+            .collect())
+    }
+}
+
+impl Journal for FileJournal {
+    fn commit(&mut self, batch: Batch) -> Result<(), JournalError> {
+        let (done, answer) = sync_channel(1);
+        let gone = || self.failed("the recording has ended");
+        let command = Command::Files {
+            batch: Box::new(batch),
+            done,
+        };
+        self.commands.send(command).map_err(|_| gone())?;
+        let result = answer.recv().map_err(|_| gone())?;
+        result.map_err(|why| self.failed(why))
+    }
+
+    fn has_content(&self, hash: &ContentHash) -> Result<bool, JournalError> {
+        let read = || {
+            self.connection
+                .prepare_cached("SELECT 1 FROM contents WHERE hash = ?1")?
+                .exists([hash.to_string()])
+        };
+        read().map_err(|error| self.failed(error))
+    }
+
+    fn content(&self, hash: &ContentHash) -> Result<Option<Vec<u8>>, JournalError> {
+        let read = || {
+            self.connection
+                .prepare_cached("SELECT body FROM contents WHERE hash = ?1")?
+                .query_row([hash.to_string()], |row| row.get(0))
+                .optional()
+        };
+        read().map_err(|error| self.failed(error))
+    }
+
+    fn newest(&self) -> Result<Vec<Version>, JournalError> {
+        self.versions(
+            "SELECT body FROM file_facts WHERE sequence IN \
+             (SELECT max(sequence) FROM file_facts WHERE kind = 'version' GROUP BY path)",
+            [],
+        )
+    }
+
+    fn log(&self, path: &TreePath) -> Result<Vec<Version>, JournalError> {
+        self.versions(
+            "SELECT body FROM file_facts WHERE kind = 'version' AND path = ?1 ORDER BY sequence",
+            [path.as_str()],
+        )
+    }
+
+    fn facts_after(&self, sequence: u64) -> Result<Vec<Fact>, JournalError> {
+        let sql = "SELECT body FROM file_facts WHERE sequence > ?1 ORDER BY sequence";
+        self.facts(sql, [sequence as i64])
+    }
+
+    fn open_leases(&self) -> Result<Vec<LeaseFact>, JournalError> {
+        let last = self.facts(
+            "SELECT body FROM file_facts WHERE sequence IN \
+             (SELECT max(sequence) FROM file_facts WHERE kind = 'lease' GROUP BY token) ORDER BY sequence",
+            [],
+        )?;
+        let open = |fact| match fact {
+            Fact::Lease(lease) if !matches!(lease.change, LeaseChange::Ended { .. }) => Some(lease),
+            _ => None,
+        };
+        Ok(last.into_iter().filter_map(open).collect())
+    }
+
+    fn marks(&self) -> Result<Marks, JournalError> {
+        let number = |sql| {
+            let found = self
+                .connection
+                .query_row(sql, [], |row| row.get::<_, i64>(0));
+            found.map(|n| n as u64).map_err(|error| self.failed(error))
+        };
+        Ok(Marks {
+            sequence: number("SELECT coalesce(max(sequence), 0) FROM file_facts")?,
+            tokens_below: number(
+                "SELECT coalesce(max(CAST(value AS INTEGER)), 0) FROM meta WHERE key = 'tokens_below'",
+            )?,
+        })
+    }
+}
+
+/// Writes a batch; within the writer's transaction.
+pub(super) fn insert(connection: &Connection, batch: &Batch) -> rusqlite::Result<()> {
+    for (hash, body) in &batch.contents {
+        connection
+            .prepare_cached("INSERT OR IGNORE INTO contents VALUES (?1, ?2)")?
+            .execute(params![hash.to_string(), &body[..]])?;
+    }
+    for fact in &batch.facts {
+        let (kind, path, seat, tick, token) = match fact {
+            Fact::Version(version) => (
+                "version",
+                version.path.to_string(),
+                version.seat.as_deref(),
+                version.tick,
+                version.token,
+            ),
+            Fact::Refusal(refusal) => (
+                "refusal",
+                refusal.path.clone(),
+                refusal.seat.as_deref(),
+                refusal.tick,
+                None,
+            ),
+            Fact::Lease(lease) => (
+                "lease",
+                lease.scope.to_string(),
+                Some(lease.seat.as_str()),
+                lease.tick,
+                Some(lease.token),
+            ),
+        };
+        let body = serde_json::to_string(fact).expect("facts have string keys only");
+        connection
+            .prepare_cached("INSERT INTO file_facts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+            .execute(params![
+                fact.sequence() as i64,
+                tick as i64,
+                kind,
+                path,
+                seat,
+                token.map(|token| token as i64),
+                body
+            ])?;
+    }
+    if let Some(below) = batch.tokens_below {
+        connection.execute(
+            "INSERT OR REPLACE INTO meta VALUES ('tokens_below', ?1)",
+            [below.to_string()],
+        )?;
+    }
+    Ok(())
+}
