@@ -66,7 +66,7 @@ pub(super) fn read(root: &Table<'_>, bundle: &Bundle) -> Option<FilesSpec> {
             .help("leave `tree` out to begin with nothing");
     }
     let bytes = |file: &(String, Arc<[u8]>)| file.1.len() as u64;
-    let mut over = |what: &str, found: u64, most: u64| {
+    let over = |what: &str, found: u64, most: u64| {
         if found > most {
             item.fault(format!("{folder:?} has {found} {what}"))
                 .expected(format!("at most {most}, by [files]"));
