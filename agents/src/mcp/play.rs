@@ -152,9 +152,8 @@ impl Play {
                 Answer::Now("Kept.".into())
             }
             Asked::Answer(name, value) => self.answer(&name, value, out),
-            _ if self.over => {
-                Answer::Refused("the run is over; only answer what you are asked".into())
-            }
+            // Whoever thought about the next move when the run ended is asked at once, not after another turn.
+            _ if self.over => Answer::Refused(format!("Not done. {}", self.show())),
             _ if self.now.is_none() => Answer::Refused(
                 "the world has not begun yet; wait for the first observation".into(),
             ),
@@ -436,13 +435,14 @@ mod tests {
                 answer("two", json!({"n": 2})),
             ],
         );
-        assert!(lines[0].contains("Refused"), "{}", lines[0]);
-        assert!(lines[1].contains("answer_three"), "{}", lines[1]);
+        let (refused, another) = (&lines[0], r#"Now("Noted. There is another question.")"#);
         assert!(
-            lines[2].ends_with(r#"Now("Noted. There is another question.")"#),
-            "{}",
-            lines[2]
+            refused.contains(r#"Refused("Not done. The run is over"#),
+            "{refused}"
         );
+        assert!(refused.contains("answer_three"), "all are shown: {refused}");
+        assert!(lines[1].ends_with(another), "{}", lines[1]);
+        assert!(lines[2].ends_with(another), "{}", lines[2]);
         let mut sent = Vec::new();
         play.decline(&mut |message| sent.push(serde_json::to_string(&message).unwrap()));
         assert_eq!(
