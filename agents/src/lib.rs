@@ -5,6 +5,7 @@
 //! * [`protocol`]: the typed messages of agent protocol 1 and their JSON Lines form
 //! * [`adapter`]: turns what a process writes into typed messages and faults
 //! * [`process`]: keepers, the state machine of a process, and the driver of them all ([`Agents`])
+//! * [`isolation`]: what a seat's process may reach, and what this machine can enforce
 //! * [`gateway`]: the model door between the seats' agents and a model's API
 //! * [`mcp`]: a seat as tools: what they are, and what a call of one means
 //! * [`workspace`]: a seat's folders, its environment, and where its command is found
@@ -14,10 +15,12 @@
 pub mod adapter;
 pub mod event;
 pub mod gateway;
+pub mod isolation;
 pub mod mcp;
 pub mod plan;
 pub mod process;
 pub mod protocol;
+mod sys;
 pub mod workspace;
 
 pub use event::{

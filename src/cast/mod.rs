@@ -49,7 +49,7 @@ pub struct Rule {
 #[derive(Debug, Clone)]
 pub enum AgentKind {
     /// A process.
-    Process(ProcessRule),
+    Process(Box<ProcessRule>),
     /// Claude Code.
     Claude(Box<ClaudeRule>),
     /// Any ACP agent.
@@ -81,6 +81,10 @@ pub struct ProcessRule {
     pub files: Vec<String>,
     /// Added to the clean environment.
     pub env: Vec<(String, String)>,
+    /// Folders and files that it may read besides its own and the system's.
+    pub read: Vec<PathBuf>,
+    /// TCP ports that it may connect to.
+    pub connect: Vec<u16>,
     /// What happens when it ends.
     pub restart: Restart,
     /// Its limits.
@@ -96,6 +100,8 @@ impl Default for ProcessRule {
             args: Vec::new(),
             files: Vec::new(),
             env: Vec::new(),
+            read: Vec::new(),
+            connect: Vec::new(),
             restart: Restart::default(),
             limits: ProcessLimits::default(),
             ready_ms: 10_000,
@@ -107,7 +113,7 @@ impl Default for ProcessRule {
 #[derive(Debug, Clone)]
 pub enum Agent {
     /// A process.
-    Process(Program),
+    Process(Box<Program>),
     /// Whichever MCP client comes with the seat's token.
     Mcp {
         /// The first tick waits so long for one.
@@ -252,12 +258,12 @@ pub fn override_rule(given: &str) -> Result<Rule, CastError> {
                 })
                 .cloned()
                 .collect();
-            AgentKind::Process(ProcessRule {
+            AgentKind::Process(Box::new(ProcessRule {
                 command,
                 args: words,
                 files,
                 ..ProcessRule::default()
-            })
+            }))
         }
     };
     Ok(Rule {
@@ -320,7 +326,7 @@ pub fn seat(
                 AgentKind::Process(process) => {
                     program(process, base, &file).map(|(label, program)| Seated {
                         label,
-                        agent: Agent::Process(program),
+                        agent: Agent::Process(Box::new(program)),
                         prompt: None,
                         budget: Budget::default(),
                     })
@@ -330,7 +336,7 @@ pub fn seat(
                     program.adapter = acp::plan(rule);
                     Ok(Seated {
                         label,
-                        agent: Agent::Process(program),
+                        agent: Agent::Process(Box::new(program)),
                         prompt: rule.prompt.clone(),
                         budget: rule.budget.clone(),
                     })
@@ -341,7 +347,7 @@ pub fn seat(
                     let model = rule.model.as_deref().unwrap_or("default model");
                     Ok(Seated {
                         label: format!("{label} ({model})"),
-                        agent: Agent::Process(program),
+                        agent: Agent::Process(Box::new(program)),
                         prompt: rule.prompt.clone(),
                         budget: rule.budget.clone(),
                     })
@@ -406,6 +412,8 @@ fn program(
         command,
         args,
         env: rule.env.clone(),
+        read: rule.read.clone(),
+        connect: rule.connect.clone(),
         restart: rule.restart,
         limits: rule.limits,
         ready_ms: rule.ready_ms,

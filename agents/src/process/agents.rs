@@ -18,10 +18,10 @@ use super::link::{Link, Note, Outgoing};
 use super::nursery::Nursery;
 use super::seat::Seat;
 use super::state::{Machine, Terms};
-use super::sys;
 use crate::adapter;
 use crate::event::AgentEvent;
 use crate::plan::SeatPlan;
+use crate::sys;
 use crate::workspace::{self, WorkspaceError};
 
 /// Descriptors that starting takes besides those kept for each process.
@@ -251,7 +251,12 @@ fn prepare(plans: Vec<(usize, SeatPlan)>) -> Result<Vec<Seat>, Vec<(String, Work
     let mut seats = Vec::with_capacity(plans.len());
     let mut errors = Vec::new();
     for (slot, (index, plan)) in plans.into_iter().enumerate() {
-        match workspace::prepare(&plan.folder, &plan.seat, &plan.program.files) {
+        match workspace::prepare(
+            &plan.folder,
+            &plan.seat,
+            &plan.program.files,
+            plan.isolation.owner,
+        ) {
             Err(error) => errors.push((plan.seat, error)),
             Ok(at) => {
                 let program = &plan.program;
@@ -274,6 +279,7 @@ fn prepare(plans: Vec<(usize, SeatPlan)>) -> Result<Vec<Seat>, Vec<(String, Work
                     stdout: None,
                     control: None,
                     serial: 0,
+                    keeper: 0,
                     paused: false,
                     flooded: false,
                     log_start: 0,

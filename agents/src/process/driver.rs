@@ -267,7 +267,10 @@ impl Driver {
 
     fn take_report(&mut self, slot: usize, report: Report) {
         let event = match report {
-            Report::Spawned { .. } => Event::Spawned,
+            Report::Spawned { keeper } => {
+                self.seats[slot].keeper = keeper;
+                Event::Spawned
+            }
             Report::SpawnFailed { errno, stage } => {
                 let (blame, detail) =
                     explain_spawn(&self.seats[slot].plan.program.command, errno, stage);

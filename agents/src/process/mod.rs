@@ -11,7 +11,6 @@ mod listen;
 mod nursery;
 mod seat;
 mod state;
-mod sys;
 mod tools;
 mod tree;
 mod wire;

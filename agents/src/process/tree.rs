@@ -74,6 +74,21 @@ pub(super) fn children_of(pid: Pid) -> Vec<Pid> {
     found
 }
 
+/// Whether a living process descends from another.
+pub(super) fn descends(pid: Pid, root: Pid) -> bool {
+    let parent = |pid: Pid| -> Option<Pid> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // Behind the program's name, which may hold anything, in brackets: state, parent.
+        let (_, rest) = stat.rsplit_once(')')?;
+        let parent = rest.split_ascii_whitespace().nth(1)?.parse().ok()?;
+        Some(Pid::from_raw(parent))
+    };
+    const DEEPEST: usize = 100_000;
+    std::iter::successors(parent(pid), |pid| parent(*pid))
+        .take(DEEPEST)
+        .any(|above| above == root)
+}
+
 /// Whether this kernel lists children in /proc (CONFIG_PROC_CHILDREN); without it trees cannot be ended.
 pub(super) fn is_listed() -> bool {
     std::path::Path::new(&format!(
