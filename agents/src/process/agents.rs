@@ -16,6 +16,7 @@ use super::driver::Driver;
 use super::io::{DESCRIPTORS_PER_SOCKET, Poller, Token, raise_descriptor_limit};
 use super::link::{Link, Note, Outgoing};
 use super::nursery::Nursery;
+use super::quota::{self, Quota};
 use super::seat::Seat;
 use super::state::{Machine, Terms};
 use crate::adapter;
@@ -96,6 +97,8 @@ pub(super) struct Mail {
     pub(super) not_reading: BTreeSet<usize>,
     pub(super) resumed: BTreeSet<usize>,
     pub(super) ended: BTreeSet<usize>,
+    /// Seats that keep more in their folders than they may.
+    pub(super) over: BTreeMap<usize, String>,
     /// Lines for adapters that translate.
     pub(super) told: BTreeMap<usize, Told>,
     pub(super) shutdown: Option<Duration>,
@@ -118,6 +121,11 @@ impl Shared {
     /// Whether nobody holds the agents any more.
     pub(super) fn is_abandoned(&self) -> bool {
         self.abandoned.load(Ordering::Relaxed)
+    }
+
+    /// Says that a seat keeps more in its folders than it may.
+    pub(super) fn post_over(&self, slot: usize, why: String) {
+        self.post(|mail| mail.over.insert(slot, why));
     }
 
     fn post<R>(&self, write: impl FnOnce(&mut Mail) -> R) {
@@ -179,6 +187,12 @@ impl Agents {
             .handle()
             .and_then(sys::watch)
             .map_err(system("a place in tokio"))?;
+        let quotas = seats
+            .iter()
+            .enumerate()
+            .filter_map(|(slot, seat)| Quota::of(slot, seat))
+            .collect();
+        tokio::spawn(quota::watch(Arc::downgrade(&shared), quotas));
         let driver = Driver::new(Arc::clone(&shared), nursery, seats, inbox);
         let task = tokio::spawn(driver.run(ready));
         Ok(Agents {

@@ -203,6 +203,15 @@ impl Driver {
         for (slot, told) in mail.told {
             self.tell(slot, told);
         }
+        for (slot, why) in mail.over {
+            if !matches!(self.seats[slot].machine.state, State::Exited { .. }) {
+                self.fault(
+                    slot,
+                    Fault::new(FaultKind::OverLimit, Blame::Agent, why.clone()),
+                );
+            }
+            self.feed(slot, Event::StopAsked { reason: why });
+        }
         for (slot, reason) in mail.stops {
             self.feed(slot, Event::StopAsked { reason });
         }

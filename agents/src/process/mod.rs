@@ -9,6 +9,7 @@ mod keeper;
 mod link;
 mod listen;
 mod nursery;
+mod quota;
 mod seat;
 mod state;
 mod tools;

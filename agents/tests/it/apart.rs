@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use formicarium_agents::isolation::uid::{self, Claim, UidRange};
 use formicarium_agents::isolation::{Isolation, Level};
-use formicarium_agents::{Phase, Program};
+use formicarium_agents::{Blame, FaultKind, Phase, Program};
 use serde_json::Value;
 
 use super::stage::{Stage, Start, block_on, left_of, misbehaver, run_mark};
@@ -198,6 +198,55 @@ fn leftovers(start: Start, level: Level) {
         let mark = run_mark(&stage.run);
         stage.agents.shutdown(Duration::from_secs(2)).await;
         assert_eq!(left_of(&mark, 0), 0);
+    });
+}
+
+/// Limits end what they are for and nothing else: a seat over its files, one whose program wants too much memory, one that
+/// writes too big a file.
+pub fn limits(start: Start) {
+    let level = match nix::unistd::geteuid().is_root() {
+        true => Level::Uid,
+        false => Level::Landlock,
+    };
+    let (isolations, _claims) = isolations(level, 4);
+    block_on(async {
+        let mut many = intruder(&["many".into()]);
+        many.limits.workspace_files = Some(100);
+        let mut memory = intruder(&["memory".into()]);
+        memory.limits.memory_bytes = Some(256 << 20);
+        let mut big = intruder(&["big".into()]);
+        big.limits.file_bytes = Some(1 << 20);
+        let programs = vec![
+            ("many".into(), many),
+            ("memory".into(), memory),
+            ("big".into(), big),
+            ("good".into(), misbehaver("good")),
+        ];
+        let workspaces = start.folder.join("agents");
+        let mut stage = Stage::open_isolated(start, programs, isolations).await;
+        assert!(stage.all_ready(30_000).await, "{:?}", stage.troubles());
+        stage.observe(1, 10);
+        let ended = stage
+            .until(60_000, |seen| seen[&0].phase() == Some(Phase::Exited))
+            .await;
+        assert!(ended, "{:?}", stage.troubles());
+        let fault = &stage.seen[&0].faults[0];
+        assert_eq!(
+            (fault.kind, fault.blame),
+            (FaultKind::OverLimit, Blame::Agent)
+        );
+        assert!(fault.detail.contains("100 files"), "{}", fault.detail);
+        let acted = stage
+            .until(30_000, |seen| {
+                (1..4).all(|seat| seen[&seat].acts.last() == Some(&1))
+            })
+            .await;
+        assert!(acted, "{:?}", stage.troubles());
+        for (seat, word) in [("memory", "MemoryError"), ("big", "EFBIG")] {
+            let said = std::fs::read_to_string(workspaces.join(seat).join("workspace/said"));
+            assert_eq!(said.unwrap(), word, "{seat}");
+        }
+        stage.agents.shutdown(Duration::from_secs(2)).await;
     });
 }
 

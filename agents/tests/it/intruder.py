@@ -1,6 +1,7 @@
 """An agent that tries to reach what is not its own, and does honest work; what came of each goes to `report.json`.
 
 intruder.py victim            plays well, with its workspace open to everybody
+intruder.py many|memory|big   uses more than it may: files, memory, the size of a file
 intruder.py hop               leaves processes that fork and exit without end, each with a session of its own
 intruder.py attack OPEN SHUT ABSTRACT SHARED HOST
 """
@@ -295,6 +296,19 @@ def main():
                 attack(words)
             elif role == "hop":
                 hop()
+            elif role == "many":
+                for name in range(200):
+                    write(f"{name}")
+            elif role == "memory":
+                try:
+                    write("said", str(len(bytearray(1 << 30))))
+                except MemoryError:
+                    write("said", "MemoryError")
+            elif role == "big":
+                try:
+                    write("much", "x" * (2 << 20))
+                except OSError as error:
+                    write("said", errno.errorcode[error.errno])
             print(json.dumps({"type": "act", "tick": message["tick"], "actions": []}), flush=True)
         elif message["type"] == "end":
             break

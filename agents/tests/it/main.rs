@@ -30,7 +30,7 @@ const CASE: &str = "FORMICARIUM_TEST_CASE";
 
 type Case = fn(stage::Start);
 
-const CASES: [(&str, As, Case); 21] = [
+const CASES: [(&str, As, Case); 22] = [
     (
         "every_bad_habit_is_named_and_hurts_nobody_else",
         As::Caller,
@@ -113,6 +113,7 @@ const CASES: [(&str, As, Case); 21] = [
         As::Other,
         apart::landlock_leftovers,
     ),
+    ("limits_end_what_they_are_for", As::Caller, apart::limits),
     (
         "a_hundred_isolated_agents_at_level_uid",
         As::Root,
