@@ -12,7 +12,7 @@ MCP := $(or $(CARGO_TARGET_DIR),target)/mcp
 
 ## Build everything and watch eight harvesters share a field of apples. Others than these: make run CAST=greedy
 run: build
-	$(BIN) run commons $(if $(CAST),--cast $(CAST)) --mode realtime --hz 8 --ticks 0
+	$(BIN) run commons $(if $(CAST),--cast $(CAST)) --mode realtime --hz 8 --ticks 0 --isolation best
 
 ## The host, the shipped agents and the page that it embeds.
 build: $(PAGE)

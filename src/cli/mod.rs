@@ -61,7 +61,7 @@ enum Command {
     Runs(runs::RunsArgs),
     /// Show what the seats of a run have used: tokens, calls, money.
     Cost(cost::CostArgs),
-    /// Show which agent programs this machine has and how many seats of each it can hold.
+    /// Show which agent programs this machine has, how many seats of each it can hold, and how they can be kept apart.
     Doctor(doctor::DoctorArgs),
 }
 

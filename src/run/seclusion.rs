@@ -127,7 +127,7 @@ impl Seclusion {
             folder: dir.join("agents"),
             closed: None,
         };
-        if level != Level::Uid {
+        if level != Level::Uid || seats == 0 {
             return Ok(made);
         }
         made.claims = uid::claim(range, seats, uid::CLAIMS.as_ref())?;

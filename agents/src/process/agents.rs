@@ -4,6 +4,7 @@
 //! start of folders and the end of processes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -76,6 +77,8 @@ pub struct Agents {
     /// Slot of each seat index; `u32::MAX` for a seat that is no process.
     slots: Vec<u32>,
     task: JoinHandle<Nursery>,
+    /// Folders of seats with a user of their own.
+    gates: Vec<PathBuf>,
 }
 
 /// What senders and the driver have in common.
@@ -187,6 +190,11 @@ impl Agents {
             .handle()
             .and_then(sys::watch)
             .map_err(system("a place in tokio"))?;
+        let gates = seats
+            .iter()
+            .filter(|seat| seat.plan.isolation.owner.is_some())
+            .map(|seat| seat.at.root.clone())
+            .collect();
         let quotas = seats
             .iter()
             .enumerate()
@@ -199,6 +207,7 @@ impl Agents {
             shared,
             slots,
             task,
+            gates,
         })
     }
 
@@ -242,7 +251,16 @@ impl Agents {
     pub async fn shutdown(mut self, grace: Duration) {
         self.shared.post(|mail| mail.shutdown = Some(grace));
         if let Ok(nursery) = (&mut self.task).await {
-            let _ = tokio::task::spawn_blocking(move || nursery.finish()).await;
+            let gates = std::mem::take(&mut self.gates);
+            let _ = tokio::task::spawn_blocking(move || {
+                nursery.finish();
+                for gate in gates {
+                    if let Err(error) = workspace::close_gate(&gate) {
+                        tracing::warn!(folder = %gate.display(), %error, "a seat's folder could not be closed");
+                    }
+                }
+            })
+            .await;
         }
     }
 

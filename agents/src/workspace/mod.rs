@@ -11,7 +11,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::{Component, Path, PathBuf};
 
-use nix::unistd::geteuid;
+use nix::unistd::{getegid, geteuid};
 
 use crate::isolation::Owner;
 
@@ -153,6 +153,16 @@ fn set_mode(path: &Path, mode: u32) -> Result<(), WorkspaceError> {
             error,
         }
     })
+}
+
+/// Closes the gate of a seat whose processes have ended, so that a later seat with the same user cannot pass it.
+/// [`prepare`] opens it again.
+///
+/// # Errors
+/// As the system says.
+pub fn close_gate(folder: &Path) -> io::Result<()> {
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+    lchown(folder, None, Some(getegid().as_raw()))
 }
 
 /// Gives a folder and all in it to a user. Links are given themselves, never what they lead to.
