@@ -489,6 +489,44 @@ mod tests {
     }
 
     #[test]
+    fn a_seat_has_limits_and_what_it_may_reach() {
+        let text = b"format = 1\n[[seat]]\nmatch = \"*\"\ncommand = \"x\"\nread = [\"/srv/data\"]\nconnect = [443]\n\
+            limits = { memory = 1000, processes = 10, files = 64, file_size = 5, cpu = 7, workspace_bytes = 9, workspace_files = 3 }\n";
+        let cast = read::cast("casts/x.toml", "x", text).expect("a cast");
+        let AgentKind::Process(process) = &cast.rules[0].agent else {
+            panic!("{cast:?}");
+        };
+        assert_eq!(
+            (&process.read[..], &process.connect[..]),
+            (&[PathBuf::from("/srv/data")][..], &[443][..])
+        );
+        let limits = process.limits;
+        let given = [
+            limits.memory_bytes,
+            limits.processes,
+            limits.files,
+            limits.file_bytes,
+            limits.cpu_seconds,
+            limits.workspace_bytes,
+            limits.workspace_files,
+        ];
+        assert_eq!(given, [1000, 10, 64, 5, 7, 9, 3].map(Some));
+        for bad in [
+            "read = [\"data\"]",
+            "connect = [0]",
+            "connect = [65536]",
+            "limits = { memory = 0 }",
+            "limits = { memroy = 1 }",
+        ] {
+            let text = format!("format = 1\n[[seat]]\nmatch = \"*\"\ncommand = \"x\"\n{bad}\n");
+            assert!(
+                read::cast("casts/x.toml", "x", text.as_bytes()).is_err(),
+                "{bad}"
+            );
+        }
+    }
+
+    #[test]
     fn overrides_say_what_is_wrong_with_them() {
         for (given, words) in [
             ("alice", "no '='"),

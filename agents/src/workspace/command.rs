@@ -213,7 +213,7 @@ mod tests {
             ".",
             "../sh",
             "/",
-            "/etc/passwd",
+            "/proc/version",
             "bin/sh",
         ] {
             let error = find(bad, &at, &Reach::unlimited()).unwrap_err();

@@ -1,9 +1,9 @@
 """An agent that tries to reach what is not its own, and does honest work; what came of each goes to `report.json`.
 
-intruder.py victim            plays well, with its workspace open to everybody
+intruder.py victim NAME       plays well, with its workspace open to everybody
 intruder.py many|memory|big   uses more than it may: files, memory, the size of a file
 intruder.py hop               leaves processes that fork and exit without end, each with a session of its own
-intruder.py attack OPEN SHUT ABSTRACT SHARED HOST
+intruder.py attack OPEN SHUT NAME SHARED HOST   NAME: the victim's, and of the host's abstract socket
 """
 
 import ctypes
@@ -43,14 +43,15 @@ def write(path, text="x", mode="w"):
 
 def read(path):
     with open(path, "rb") as file:
-        return file.read(100)
+        return file.read(1000)
 
 
 def processes(word):
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
-            if word in read(f"/proc/{name}/cmdline").decode(errors="replace").split("\0"):
+            words = read(f"/proc/{name}/cmdline").decode(errors="replace").split("\0")
+            if int(name) != os.getpid() and word in words:
                 found.append(int(name))
         except OSError:
             pass
@@ -260,7 +261,7 @@ def attack(words):
     open_port, shut, abstract, shared, host = int(words[0]), int(words[1]), words[2], words[3], int(words[4])
     write(f"{HERE}/own")
     report = {"attacks": {}, "works": {}, "groups": os.getgroups(), "uid": os.getuid()}
-    (victim, *_) = processes("victim")
+    (victim,) = processes(abstract)
     attempt(report, "works", works(open_port, shared))
     attempt(report, "attacks", attacks(shut, abstract, shared, host, victim))
     status = read("/proc/self/status") + open("/proc/self/status", "rb").read()
