@@ -7,11 +7,13 @@
 //! * [`process`]: keepers, the state machine of a process, and the driver of them all ([`Agents`])
 //! * [`gateway`]: the model door between the seats' agents and a model's API
 //! * [`mcp`]: a seat as tools: what they are, and what a call of one means
+//! * [`escape`]: attacks of one seat on another, to prove what isolation holds
 //! * [`workspace`]: a seat's folders, its environment, and where its command is found
 //! * [`event`]: what the host is told
 //! * [`plan`]: what the host asks for
 
 pub mod adapter;
+pub mod escape;
 pub mod event;
 pub mod gateway;
 pub mod mcp;

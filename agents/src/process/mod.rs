@@ -13,7 +13,7 @@ mod seat;
 mod state;
 mod sys;
 mod tools;
-mod tree;
+pub(crate) mod tree;
 mod wire;
 
 pub use agents::{Agents, StartError};

@@ -43,7 +43,7 @@ pub(super) fn signal_all(root: Pid, signal: Signal) {
 
 /// Kills all of `roots` and what descends from them: stops them first, until a pass finds nobody new, so that a fork
 /// bomb cannot outrun the list; then SIGKILL. Whoever is missed is found by the caller's next call: this one is bounded.
-pub(super) fn kill_all(roots: &[Pid]) {
+pub(crate) fn kill_all(roots: &[Pid]) {
     const PASSES: usize = 20;
     let mut stopped: Vec<Pid> = Vec::new();
     for _ in 0..PASSES {
@@ -68,14 +68,14 @@ pub(super) fn kill_all(roots: &[Pid]) {
 }
 
 /// The direct children of `pid`.
-pub(super) fn children_of(pid: Pid) -> Vec<Pid> {
+pub(crate) fn children_of(pid: Pid) -> Vec<Pid> {
     let mut found = Vec::new();
     children(pid, &mut found);
     found
 }
 
 /// Whether this kernel lists children in /proc (CONFIG_PROC_CHILDREN); without it trees cannot be ended.
-pub(super) fn is_listed() -> bool {
+pub(crate) fn is_listed() -> bool {
     std::path::Path::new(&format!(
         "/proc/self/task/{}/children",
         nix::unistd::gettid()
