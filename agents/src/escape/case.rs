@@ -21,6 +21,8 @@ pub enum Outcome {
     Escaped(String),
     /// It could not be tried: a program or a feature of the kernel is missing.
     Skipped(String),
+    /// A seat cannot do what it must be able to do: a level that stops everything holds nothing.
+    Broken(String),
 }
 
 impl Outcome {
@@ -46,6 +48,8 @@ pub(super) enum Attack {
     Gain(fn(&Stage, &Path) -> Result<String, Errno>),
     /// Tries to reach the victim's process and the host's: `Ok` is an escape.
     Process(fn(&Stage, Pid) -> Result<String, Errno>),
+    /// What a seat must be able to do; says what worked.
+    Control(fn(&Stage) -> Result<String, Errno>),
     /// A shell script with a program that must be there; `$T` is a foreign file, `$D` its folder.
     Tool(&'static str, &'static str),
     /// The same, to bring the content of the other seat's file `$T` into `loot`.
@@ -102,6 +106,10 @@ impl Case {
                 let others = [stage.victim.pid, stage.host.pid].map(Pid::from_raw);
                 effect::first(others.into_iter().map(|pid| attack(stage, pid)))
             }
+            Attack::Control(works) => match works(stage) {
+                Ok(what) => Outcome::Held(what),
+                Err(errno) => Outcome::Broken(format!("a seat must be able to do this: {errno:?}")),
+            },
             Attack::Tool(program, script) => tools::change(stage, program, script),
             Attack::Loot(program, script) => tools::loot(stage, program, script),
         }

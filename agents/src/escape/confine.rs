@@ -34,7 +34,7 @@ pub trait Confine {
     /// What could not be applied; the case then fails.
     fn enter(&self, role: Role, stage: &Stage) -> Result<(), String>;
 
-    /// Ends the attacker and all it has started. `others` are processes of the suite that must live.
+    /// Ends the attacker and all it has started, as the level does when a seat is over; whatever lives on is an escape. `others` are processes of the suite that must live.
     fn end(&self, attacker: Pid, others: &[Pid]) {
         let mut roots = vec![attacker];
         // Daemons fall to the runner, which is a subreaper.
@@ -72,8 +72,15 @@ impl Confine for ByUid {
         }
         let (uid, gid) = self.owner(role);
         become_user(uid, gid)?;
-        sys::call!(nix::libc::SYS_prctl, nix::libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-            .map_err(|e| format!("cannot set no_new_privs: {e}"))?;
+        sys::call!(
+            nix::libc::SYS_prctl,
+            nix::libc::PR_SET_NO_NEW_PRIVS,
+            1,
+            0,
+            0,
+            0
+        )
+        .map_err(|e| format!("cannot set no_new_privs: {e}"))?;
         if role == Role::Attacker {
             limit(stage)?;
             sys::close_from(4);
@@ -100,6 +107,11 @@ impl Confine for Unconfined {
     fn enter(&self, role: Role, _: &Stage) -> Result<(), String> {
         let (uid, gid) = self.owner(role);
         become_user(uid, gid)
+    }
+
+    /// Like a host without keepers: kills the one process that it knows.
+    fn end(&self, attacker: Pid, _: &[Pid]) {
+        let _ = nix::sys::signal::kill(attacker, nix::sys::signal::Signal::SIGKILL);
     }
 }
 

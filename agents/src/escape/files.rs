@@ -60,7 +60,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("file.attributes", "make a foreign file append-only", File(attributes)),
     Case::new("file.flock", "hold an exclusive flock on a foreign file", Gain(|_, f| call!(libc::SYS_flock, &open(f, libc::O_RDONLY)?, libc::LOCK_EX | libc::LOCK_NB).map(|_| "an exclusive flock was had".into()))),
     Case::new("file.write_lock", "hold a record lock for writing on a foreign file", Gain(write_lock)),
-    Case::new("file.lease", "hold a file lease (F_SETLEASE), on which openers wait", Gain(|_, f| call!(libc::SYS_fcntl, &any(f)?, libc::F_SETLEASE, libc::F_RDLCK).map(|_| "a file lease was had".into()))),
+    Case::new("file.lease", "hold a file lease (F_SETLEASE), on which openers wait", Gain(|_, f| call!(libc::SYS_fcntl, &open(f, libc::O_RDONLY)?, libc::F_SETLEASE, libc::F_RDLCK).map(|_| "a file lease was had".into()))),
     Case::new("file.handle", "open a foreign file by its handle, past all folders", File(handle)),
     Case::new("file.system", "write into files of the system", Free(system)),
     Case::new("file.shadow", "read the passwords of the system", Free(|_| Outcome::of(std::fs::read("/etc/shadow").map(|b| format!("read {} bytes of /etc/shadow", b.len())).map_err(errno)))),
@@ -101,10 +101,14 @@ fn stat(stage: &Stage) -> Outcome {
 }
 
 fn chdir(stage: &Stage) -> Outcome {
-    Outcome::of(std::env::set_current_dir(&stage.other).map_err(errno).and_then(|()| {
-        let bytes = std::fs::read("secret.txt").map_err(errno)?;
-        Ok(format!("read {} bytes by a relative path", bytes.len()))
-    }))
+    Outcome::of(
+        std::env::set_current_dir(&stage.other)
+            .map_err(errno)
+            .and_then(|()| {
+                let bytes = std::fs::read("secret.txt").map_err(errno)?;
+                Ok(format!("read {} bytes by a relative path", bytes.len()))
+            }),
+    )
 }
 
 fn inotify(stage: &Stage) -> Outcome {
@@ -203,7 +207,10 @@ fn chmod_o_path(_: &Stage, file: &Path) -> Result<(), Errno> {
 }
 
 fn chown(_: &Stage, file: &Path) -> Result<(), Errno> {
-    let (uid, gid) = (nix::unistd::getuid().as_raw(), nix::unistd::getgid().as_raw());
+    let (uid, gid) = (
+        nix::unistd::getuid().as_raw(),
+        nix::unistd::getgid().as_raw(),
+    );
     call!(libc::SYS_fchownat, libc::AT_FDCWD, &text(file), uid, gid, 0).map(drop)
 }
 
@@ -232,7 +239,14 @@ fn acl() -> Vec<u8> {
 
 fn utimes(file: &Path, times: &[u64]) -> Result<(), Errno> {
     let times = super::sys::words(times);
-    call!(libc::SYS_utimensat, libc::AT_FDCWD, &text(file), &times[..], 0).map(drop)
+    call!(
+        libc::SYS_utimensat,
+        libc::AT_FDCWD,
+        &text(file),
+        &times[..],
+        0
+    )
+    .map(drop)
 }
 
 fn attributes(_: &Stage, file: &Path) -> Result<(), Errno> {
@@ -250,18 +264,35 @@ fn write_lock(_: &Stage, file: &Path) -> Result<String, Errno> {
 
 fn handle(stage: &Stage, file: &Path) -> Result<(), Errno> {
     // struct file_handle: size of what follows, type, bytes.
-    let mut handle = vec![0_u8; 8 + 128];
+    let mut handle = [0_u8; 8 + 128];
     handle[..4].copy_from_slice(&128_u32.to_ne_bytes());
     let mut mount = [0_u8; 4];
     let (at, path) = (libc::AT_FDCWD, text(file));
-    call!(libc::SYS_name_to_handle_at, at, &path, &mut handle[..], &mut mount[..], 0)?;
+    call!(
+        libc::SYS_name_to_handle_at,
+        at,
+        &path,
+        &mut handle[..],
+        &mut mount[..],
+        0
+    )?;
     let place = open(&stage.own, libc::O_RDONLY | libc::O_DIRECTORY)?;
-    let fd = call!(libc::SYS_open_by_handle_at, &place, &handle[..], libc::O_WRONLY)?;
+    let fd = call!(
+        libc::SYS_open_by_handle_at,
+        &place,
+        &handle[..],
+        libc::O_WRONLY
+    )?;
     write(&own(fd), b"X")
 }
 
 fn system(_: &Stage) -> Outcome {
-    let files = ["/etc/passwd", "/etc/ld.so.preload", "/usr/bin/env", "/proc/sys/kernel/core_pattern"];
+    let files = [
+        "/etc/passwd",
+        "/etc/ld.so.preload",
+        "/usr/bin/env",
+        "/proc/sys/kernel/core_pattern",
+    ];
     super::effect::first(files.into_iter().map(|path| {
         // Opening is enough, and does no harm where it succeeds.
         open(Path::new(path), libc::O_WRONLY).map(|_| format!("{path} can be written"))

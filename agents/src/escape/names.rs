@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::libc;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::waitpid;
 
 use super::case::Attack::{File, Folder, Free};
 use super::case::{Case, Needs, Outcome};
@@ -62,7 +64,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("name.gate_swap", "rename the other seat's workspace in its gate", Folder(|s, _| std::fs::rename(&s.other, s.other.with_file_name("old")).map_err(errno))),
     Case::new("name.own_gate", "replace the own workspace by a link to the other seat's", Free(own_gate)),
     Case::new("name.new_seat", "create a folder beside the seats' folders", Free(|s| Outcome::of(std::fs::create_dir(s.folder.join("agents/c")).map(|()| "a seat's folder was made".into()).map_err(errno)))),
-    Case::new("name.chroot", "chroot into the own workspace and climb out of it", Folder(chroot)),
+    Case::new("name.chroot", "chroot below the current folder and climb out by it", Folder(chroot)),
     Case::new("name.tmp", "leave a file in /tmp", Free(|s| outside(s, "/tmp"))),
     Case::new("name.var_tmp", "leave a file in /var/tmp", Free(|s| outside(s, "/var/tmp"))),
     Case::new("name.dev_shm", "leave a file in /dev/shm", Free(|s| outside(s, "/dev/shm"))),
@@ -70,7 +72,14 @@ pub(super) const CASES: &[Case] = &[
 
 fn node(folder: &Path, kind: u32, device: u64) -> Result<(), Errno> {
     let path = text(&folder.join("new"));
-    call!(libc::SYS_mknodat, libc::AT_FDCWD, &path, kind | 0o666, device).map(drop)
+    call!(
+        libc::SYS_mknodat,
+        libc::AT_FDCWD,
+        &path,
+        kind | 0o666,
+        device
+    )
+    .map(drop)
 }
 
 fn own_device(stage: &Stage) -> Outcome {
@@ -173,20 +182,27 @@ fn symlink_swap(stage: &Stage, folder: &Path) -> Result<(), Errno> {
     let _ = std::fs::remove_file(&link);
     symlink(folder, &link).map_err(errno)?;
     let child = super::sys::fork(|| {
-        for _ in 0..2000 {
+        let end = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < end {
             let _ = rename2(&place, &link, 2);
         }
         0
     })?;
     let mut result = Ok(());
-    for _ in 0..500 {
-        let _ = std::fs::remove_file(place.join("new"));
+    let end = Instant::now() + Duration::from_millis(120);
+    while Instant::now() < end && !folder.join("new").exists() {
+        let _ = std::fs::remove_file(place.join("old"));
         match open(&place.join("new"), CREATE).map(drop) {
-            Err(Errno::EEXIST | Errno::ENOENT) | Ok(()) => {}
+            Err(Errno::EEXIST | Errno::ENOENT) => {}
             Err(errno) => result = Err(errno),
+            // Made in the own folder or in the foreign one.
+            Ok(()) => {
+                let _ = std::fs::rename(place.join("new"), place.join("old"));
+            }
         }
     }
-    let _ = nix::sys::wait::waitpid(child, None);
+    let _ = kill(child, Signal::SIGKILL);
+    let _ = waitpid(child, None);
     // Back to a folder, for the next target.
     if place.is_symlink() {
         let _ = rename2(&place, &link, 2);
@@ -207,29 +223,32 @@ fn proc_cwd(stage: &Stage, folder: &Path) -> Result<(), Errno> {
 fn own_gate(stage: &Stage) -> Outcome {
     let tried = std::fs::rename(&stage.own, stage.own.with_file_name("old"))
         .and_then(|()| symlink(&stage.other, &stage.own));
-    Outcome::of(tried.map(|()| "the workspace is a link now".into()).map_err(errno))
+    Outcome::of(
+        tried
+            .map(|()| "the workspace is a link now".into())
+            .map_err(errno),
+    )
 }
 
 fn chroot(stage: &Stage, folder: &Path) -> Result<(), Errno> {
     // In a user namespace of its own a process may chroot; in a child, which keeps this one as it is.
     let child = super::sys::fork(|| {
         let _ = call!(libc::SYS_unshare, libc::CLONE_NEWUSER);
-        let inside = call!(libc::SYS_chroot, &text(&stage.own));
-        let up = Path::new("../../../../../../../..").join(folder.strip_prefix("/").unwrap_or(folder));
+        // The current folder stays outside the new root, so that `..` does not stop at it.
+        let inside = call!(libc::SYS_chroot, &text(&stage.own.join("heap")));
+        let up = climbing(stage, folder);
         let made = inside.and_then(|_| open(&up.join("new"), CREATE));
         made.map_or_else(|errno| errno as i32, |_| 0)
     })?;
-    match nix::sys::wait::waitpid(child, None)? {
-        nix::sys::wait::WaitStatus::Exited(_, 0) => Ok(()),
-        nix::sys::wait::WaitStatus::Exited(_, code) => Err(Errno::from_raw(code)),
-        _ => Err(Errno::ECHILD),
-    }
+    super::processes::exit_of(child)
 }
 
 /// A place that all users of the machine share.
 fn outside(stage: &Stage, folder: &str) -> Outcome {
-    let path = Path::new(folder).join(format!("formicarium-escape-{}", stage.victim.pid));
+    let path = Path::new(folder).join(format!("formicarium-stray-{}", stage.victim.pid));
     let made = open(&path, CREATE).map(drop);
-    let _ = std::fs::remove_file(&path);
+    if made.is_ok() {
+        let _ = std::fs::remove_file(&path);
+    }
     Outcome::of(made.map(|()| format!("a file was made in {folder}")))
 }

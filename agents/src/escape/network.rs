@@ -94,7 +94,13 @@ fn hear(mut stream: TcpStream) -> Result<String, Errno> {
 }
 
 fn socket(family: i32, kind: i32, protocol: i32) -> Result<OwnedFd, Errno> {
-    call!(libc::SYS_socket, family, kind | libc::SOCK_CLOEXEC, protocol).map(own)
+    call!(
+        libc::SYS_socket,
+        family,
+        kind | libc::SOCK_CLOEXEC,
+        protocol
+    )
+    .map(own)
 }
 
 fn connect(fd: &OwnedFd, port: u16) -> Result<(), Errno> {
@@ -116,7 +122,14 @@ fn bound_source(stage: &Stage) -> Outcome {
     Outcome::of(socket(libc::AF_INET, libc::SOCK_STREAM, 0).and_then(|fd| {
         let one = 1_i32.to_ne_bytes();
         for option in [libc::SO_REUSEADDR, libc::SO_REUSEPORT] {
-            let _ = call!(libc::SYS_setsockopt, &fd, libc::SOL_SOCKET, option, &one[..], 4);
+            let _ = call!(
+                libc::SYS_setsockopt,
+                &fd,
+                libc::SOL_SOCKET,
+                option,
+                &one[..],
+                4
+            );
         }
         let address = inet(Ipv4Addr::new(127, 0, 0, 3), stage.host.allowed);
         call!(libc::SYS_bind, &fd, &address[..], address.len())?;
@@ -137,19 +150,21 @@ fn reconnect(stage: &Stage) -> Outcome {
 }
 
 fn fast_open(stage: &Stage, protocol: i32) -> Outcome {
-    Outcome::of(socket(libc::AF_INET, libc::SOCK_STREAM, protocol).and_then(|fd| {
-        let address = inet(FOUR, stage.host.forbidden);
-        call!(
-            libc::SYS_sendto,
-            &fd,
-            &b"x"[..],
-            1,
-            libc::MSG_FASTOPEN,
-            &address[..],
-            address.len()
-        )?;
-        hear(TcpStream::from(fd))
-    }))
+    Outcome::of(
+        socket(libc::AF_INET, libc::SOCK_STREAM, protocol).and_then(|fd| {
+            let address = inet(FOUR, stage.host.forbidden);
+            call!(
+                libc::SYS_sendto,
+                &fd,
+                &b"x"[..],
+                1,
+                libc::MSG_FASTOPEN,
+                &address[..],
+                address.len()
+            )?;
+            hear(TcpStream::from(fd))
+        }),
+    )
 }
 
 fn fast_open_connect(stage: &Stage) -> Outcome {
@@ -157,7 +172,14 @@ fn fast_open_connect(stage: &Stage) -> Outcome {
     Outcome::of(socket(libc::AF_INET, libc::SOCK_STREAM, 0).and_then(|fd| {
         let one = 1_i32.to_ne_bytes();
         let option = TCP_FASTOPEN_CONNECT;
-        call!(libc::SYS_setsockopt, &fd, libc::IPPROTO_TCP, option, &one[..], 4)?;
+        call!(
+            libc::SYS_setsockopt,
+            &fd,
+            libc::IPPROTO_TCP,
+            option,
+            &one[..],
+            4
+        )?;
         connect(&fd, stage.host.forbidden)?;
         super::sys::write(&fd, b"x")?;
         hear(TcpStream::from(fd))
@@ -182,7 +204,15 @@ fn udp(ip: IpAddr, port: u16) -> Result<String, Errno> {
 fn datagram(kind: i32, protocol: i32, port: u16) -> Result<String, Errno> {
     let fd = socket(libc::AF_INET, kind, protocol)?;
     let address = inet(FOUR, port);
-    call!(libc::SYS_sendto, &fd, &b"x"[..], 1, 0, &address[..], address.len())?;
+    call!(
+        libc::SYS_sendto,
+        &fd,
+        &b"x"[..],
+        1,
+        0,
+        &address[..],
+        address.len()
+    )?;
     receive(fd)
 }
 
@@ -257,8 +287,8 @@ fn bind(kind: i32, port: u16) -> Result<OwnedFd, Errno> {
 }
 
 fn listen_unbound(_: &Stage) -> Outcome {
-    let listening = socket(libc::AF_INET, libc::SOCK_STREAM, 0)
-        .and_then(|fd| call!(libc::SYS_listen, &fd, 4));
+    let listening =
+        socket(libc::AF_INET, libc::SOCK_STREAM, 0).and_then(|fd| call!(libc::SYS_listen, &fd, 4));
     Outcome::of(listening.map(|_| "it listens on a port of the kernel's choice".into()))
 }
 
@@ -266,7 +296,14 @@ fn reusing(ip: Ipv4Addr, port: u16) -> Outcome {
     Outcome::of(socket(libc::AF_INET, libc::SOCK_STREAM, 0).and_then(|fd| {
         let one = 1_i32.to_ne_bytes();
         for option in [libc::SO_REUSEADDR, libc::SO_REUSEPORT] {
-            call!(libc::SYS_setsockopt, &fd, libc::SOL_SOCKET, option, &one[..], 4)?;
+            call!(
+                libc::SYS_setsockopt,
+                &fd,
+                libc::SOL_SOCKET,
+                option,
+                &one[..],
+                4
+            )?;
         }
         let address = inet(ip, port);
         call!(libc::SYS_bind, &fd, &address[..], address.len())?;

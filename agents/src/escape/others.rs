@@ -27,6 +27,8 @@ enum Service {
     Unix(UnixListener),
     Datagram(UnixDatagram),
     Raw(OwnedFd),
+    /// The suite's runner asks whether this process is still well.
+    Runner(OwnedFd),
 }
 
 impl Service {
@@ -36,7 +38,7 @@ impl Service {
             Self::Udp(s) => s.as_fd(),
             Self::Unix(s) => s.as_fd(),
             Self::Datagram(s) => s.as_fd(),
-            Self::Raw(s) => s.as_fd(),
+            Self::Raw(s) | Self::Runner(s) => s.as_fd(),
         }
     }
 
@@ -61,6 +63,11 @@ impl Service {
             Self::Datagram(s) => {
                 if let Ok((_, from)) = s.recv_from(&mut received) {
                     let _ = s.send_to_addr(with, &from);
+                }
+            }
+            Self::Runner(s) => {
+                if nix::unistd::read(s, &mut received).is_ok_and(|n| n > 0) {
+                    let _ = sys::write(s, b"well\n");
                 }
             }
             Self::Raw(s) => {
@@ -153,12 +160,15 @@ pub(super) fn play_victim(stage: &Stage, report: OwnedFd) -> ! {
         facts.path_datagram = Some(path);
     }
     tell(&report, &facts);
+    services.push(Service::Runner(report));
     serve(&services, SECRET, None::<fn()>)
 }
 
 fn system_v(facts: &mut Victim) {
     let mode = 0o600 | libc::IPC_CREAT;
-    facts.shm = call!(libc::SYS_shmget, 0, 4096, mode).ok().map(|id| id as i32);
+    facts.shm = call!(libc::SYS_shmget, 0, 4096, mode)
+        .ok()
+        .map(|id| id as i32);
     if let Some(id) = facts.shm {
         let _ = sys::shared_segment(id, Some(SECRET));
     }
@@ -167,14 +177,26 @@ fn system_v(facts: &mut Victim) {
     if let Some(id) = facts.msg {
         let mut message = 1_u64.to_ne_bytes().to_vec();
         message.extend_from_slice(SECRET);
-        let _ = call!(libc::SYS_msgsnd, id, &message[..], SECRET.len(), libc::IPC_NOWAIT);
+        let _ = call!(
+            libc::SYS_msgsnd,
+            id,
+            &message[..],
+            SECRET.len(),
+            libc::IPC_NOWAIT
+        );
     }
 }
 
 fn posix(facts: &mut Victim, name: &str) {
     let path = PathBuf::from("/dev/shm").join(name);
     let flags = libc::O_RDWR | libc::O_CREAT | libc::O_EXCL;
-    let made = call!(libc::SYS_openat, libc::AT_FDCWD, &sys::text(&path), flags, 0o600);
+    let made = call!(
+        libc::SYS_openat,
+        libc::AT_FDCWD,
+        &sys::text(&path),
+        flags,
+        0o600
+    );
     if let Ok(object) = made {
         let _ = sys::write(&sys::own(object), SECRET);
         facts.posix_shm = Some(path);
@@ -200,7 +222,10 @@ fn slave(master: &OwnedFd) -> Option<PathBuf> {
     let mut number = [0_u8; 4];
     call!(libc::SYS_ioctl, master, libc::TIOCSPTLCK, &number[..]).ok()?;
     call!(libc::SYS_ioctl, master, libc::TIOCGPTN, &mut number[..]).ok()?;
-    Some(PathBuf::from(format!("/dev/pts/{}", u32::from_ne_bytes(number))))
+    Some(PathBuf::from(format!(
+        "/dev/pts/{}",
+        u32::from_ne_bytes(number)
+    )))
 }
 
 /// As after a careless `chmod -R 777`: only gates and isolation may protect.
@@ -246,14 +271,15 @@ pub(super) fn play_host(stage: &Stage, report: OwnedFd, churn: bool) -> ! {
         facts.sctp = Some(port);
     }
     tell(&report, &facts);
+    services.push(Service::Runner(report));
     let page = stage.churned();
     let mut round = 0_u64;
+    // What editors and git do: unlink, and some time later create. The gap between is what attacks wait for.
     let replace = move || {
-        // What editors and git do: unlink, then create. The gap between is what attacks wait for.
         round += 1;
-        let _ = std::fs::remove_file(&page);
-        let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL;
-        if let Ok(file) = sys::open(&page, flags) {
+        if round % 2 == 1 {
+            let _ = std::fs::remove_file(&page);
+        } else if let Ok(file) = sys::open(&page, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL) {
             let _ = sys::write(&file, format!("page {round}\n").as_bytes());
         }
     };
@@ -262,7 +288,9 @@ pub(super) fn play_host(stage: &Stage, report: OwnedFd, churn: bool) -> ! {
 
 /// A socket bound to a free port of 127.0.0.1.
 fn bound(kind: i32, protocol: i32) -> Option<(OwnedFd, u16)> {
-    let fd = call!(libc::SYS_socket, libc::AF_INET, kind, protocol).ok().map(sys::own)?;
+    let fd = call!(libc::SYS_socket, libc::AF_INET, kind, protocol)
+        .ok()
+        .map(sys::own)?;
     let address = super::network::inet(Ipv4Addr::LOCALHOST, 0);
     call!(libc::SYS_bind, &fd, &address[..], address.len()).ok()?;
     let socket = UdpSocket::from(fd);

@@ -26,7 +26,10 @@ impl Outside {
             walk(&stage.folder.join(root), stage, &mut files);
         }
         let processes = BTreeMap::from([
-            ("the victim", process(stage.victim.pid, Some(stage.victim.secret_address))),
+            (
+                "the victim",
+                process(stage.victim.pid, Some(stage.victim.secret_address)),
+            ),
             ("the host", process(stage.host.pid, None)),
         ]);
         Self { files, processes }
@@ -65,19 +68,25 @@ pub(super) fn stolen(stage: &Stage) -> Option<String> {
         let small = path
             .symlink_metadata()
             .is_ok_and(|m| m.is_file() && m.size() < 1 << 20);
-        if small && std::fs::read(path).is_ok_and(|c| c.windows(SECRET.len()).any(|w| w == SECRET)) {
+        if small && std::fs::read(path).is_ok_and(|c| c.windows(SECRET.len()).any(|w| w == SECRET))
+        {
             found.insert(path.to_owned(), ());
         }
     });
     let (path, ()) = found.pop_first()?;
-    Some(format!("the other seat's secret is in {}", stage.short(&path)))
+    Some(format!(
+        "the other seat's secret is in {}",
+        stage.short(&path)
+    ))
 }
 
 fn walk(root: &Path, stage: &Stage, into: &mut BTreeMap<PathBuf, String>) {
     let own_metadata = |path: &Path| path == stage.own || Some(path) == stage.own.parent();
     let churned = stage.churned();
     walk_all(root, 0, &mut |path| {
-        let churn = churned.parent().is_some_and(|folder| path.starts_with(folder));
+        let churn = churned
+            .parent()
+            .is_some_and(|folder| path.starts_with(folder));
         if churn || (path.starts_with(&stage.own) && path != stage.own) {
             return;
         }
@@ -99,7 +108,12 @@ fn walk(root: &Path, stage: &Stage, into: &mut BTreeMap<PathBuf, String>) {
         if m.is_file() {
             seen += &format!(" {:?}", std::fs::read(path).ok());
         } else if m.is_symlink() {
-            seen += &format!(" {:?}", path.read_link().ok().map(|l| l.as_os_str().as_bytes().to_vec()));
+            seen += &format!(
+                " {:?}",
+                path.read_link()
+                    .ok()
+                    .map(|l| l.as_os_str().as_bytes().to_vec())
+            );
         }
         into.insert(path.to_owned(), seen);
     });
@@ -122,7 +136,12 @@ fn process(pid: i32, secret: Option<u64>) -> String {
     let Ok(stat) = file("stat") else {
         return "gone".to_owned();
     };
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split(' ').collect();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split(' ')
+        .collect();
     let field = |n: usize| fields.get(n - 2).copied().unwrap_or_default();
     // Numbers as in proc_pid_stat(5). Running and sleeping are the same here.
     let state = match field(3) {
@@ -136,11 +155,21 @@ fn process(pid: i32, secret: Option<u64>) -> String {
         field(40),
         field(41)
     );
-    for name in ["comm", "limits", "oom_score_adj", "coredump_filter", "timerslack_ns", "autogroup"] {
+    for name in [
+        "comm",
+        "limits",
+        "oom_score_adj",
+        "coredump_filter",
+        "timerslack_ns",
+        "autogroup",
+    ] {
         seen += &format!("{name} {}\n", file(name).unwrap_or_default());
     }
     for line in file("status").unwrap_or_default().lines() {
-        if ["TracerPid", "Cpus_allowed:", "Uid", "Gid"].iter().any(|k| line.starts_with(k)) {
+        if ["TracerPid", "Cpus_allowed:", "Uid", "Gid"]
+            .iter()
+            .any(|k| line.starts_with(k))
+        {
             seen += line;
             seen.push('\n');
         }

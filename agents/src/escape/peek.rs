@@ -46,7 +46,15 @@ fn vm_read(stage: &Stage) -> Outcome {
     let here = words(&[bytes.as_mut_ptr() as u64, bytes.len() as u64]);
     let far = words(&[stage.victim.secret_address, bytes.len() as u64]);
     let pid = stage.victim.pid;
-    let read = call!(libc::SYS_process_vm_readv, pid, &here[..], 1, &far[..], 1, 0);
+    let read = call!(
+        libc::SYS_process_vm_readv,
+        pid,
+        &here[..],
+        1,
+        &far[..],
+        1,
+        0
+    );
     // The kernel has written behind the compiler's back.
     let bytes = std::hint::black_box(bytes);
     Outcome::of(read.map(|n| format!("{n} bytes, the secret: {}", &bytes == SECRET)))
@@ -57,7 +65,10 @@ fn mem(stage: &Stage) -> Outcome {
     let mut bytes = [0; 32];
     let read = std::fs::File::open(format!("/proc/{}/mem", stage.victim.pid))
         .and_then(|mem| mem.read_exact_at(&mut bytes, stage.victim.secret_address));
-    Outcome::of(read.map(|()| format!("the secret: {}", &bytes == SECRET)).map_err(errno))
+    Outcome::of(
+        read.map(|()| format!("the secret: {}", &bytes == SECRET))
+            .map_err(errno),
+    )
 }
 
 fn content(pid: Pid, name: &str) -> Result<String, Errno> {
@@ -73,7 +84,8 @@ fn pagemap(stage: &Stage, pid: Pid) -> Result<String, Errno> {
     use std::os::unix::fs::FileExt;
     let file = std::fs::File::open(format!("/proc/{pid}/pagemap")).map_err(errno)?;
     let mut entry = [0; 8];
-    file.read_exact_at(&mut entry, stage.victim.secret_address / 4096 * 8).map_err(errno)?;
+    file.read_exact_at(&mut entry, stage.victim.secret_address / 4096 * 8)
+        .map_err(errno)?;
     Ok("a page's entry was read".into())
 }
 
@@ -97,7 +109,7 @@ fn link(pid: Pid, name: &str) -> Result<String, Errno> {
 
 fn perf(_: &Stage, pid: Pid) -> Result<String, Errno> {
     // perf_event_attr: type software (1), size, event task-clock (1); bit 0 disabled, 5 no kernel, 6 no hypervisor.
-    let mut attributes = vec![0_u8; 64];
+    let mut attributes = [0_u8; 64];
     attributes[..4].copy_from_slice(&1_u32.to_ne_bytes());
     attributes[4..8].copy_from_slice(&64_u32.to_ne_bytes());
     attributes[8..16].copy_from_slice(&1_u64.to_ne_bytes());
@@ -108,8 +120,13 @@ fn perf(_: &Stage, pid: Pid) -> Result<String, Errno> {
 
 fn robust_list(_: &Stage, pid: Pid) -> Result<String, Errno> {
     let (mut head, mut length) = ([0_u8; 8], [0_u8; 8]);
-    call!(libc::SYS_get_robust_list, pid, &mut head[..], &mut length[..])
-        .map(|_| "its list was told".into())
+    call!(
+        libc::SYS_get_robust_list,
+        pid,
+        &mut head[..],
+        &mut length[..]
+    )
+    .map(|_| "its list was told".into())
 }
 
 fn move_pages(stage: &Stage) -> Outcome {
@@ -117,15 +134,29 @@ fn move_pages(stage: &Stage) -> Outcome {
     let mut status = [0_u8; 4];
     let pid = stage.victim.pid;
     Outcome::of(
-        call!(libc::SYS_move_pages, pid, 1, &page[..], 0, &mut status[..], 0)
-            .map(|_| "a page's node was told".into()),
+        call!(
+            libc::SYS_move_pages,
+            pid,
+            1,
+            &page[..],
+            0,
+            &mut status[..],
+            0
+        )
+        .map(|_| "a page's node was told".into()),
     )
 }
 
 fn limits(_: &Stage, pid: Pid) -> Result<String, Errno> {
     let mut now = [0_u8; 16];
-    call!(libc::SYS_prlimit64, pid, libc::RLIMIT_NOFILE, 0, &mut now[..])
-        .map(|_| "limits were read".into())
+    call!(
+        libc::SYS_prlimit64,
+        pid,
+        libc::RLIMIT_NOFILE,
+        0,
+        &mut now[..]
+    )
+    .map(|_| "limits were read".into())
 }
 
 /// Everything above the report, number 3, was left open by somebody else.
@@ -135,7 +166,9 @@ fn inherited(_: &Stage) -> Outcome {
         .map(|to| to.display().to_string())
         .collect();
     // Without /proc descriptors can still be tried one by one.
-    let by_number = (4..1024).filter(|n| call!(libc::SYS_fcntl, *n, libc::F_GETFD).is_ok()).count();
+    let by_number = (4..1024)
+        .filter(|n| call!(libc::SYS_fcntl, *n, libc::F_GETFD).is_ok())
+        .count();
     if by_number == 0 {
         return Outcome::Held("none was left open".into());
     }

@@ -73,8 +73,10 @@ fn everybody(stage: &Stage, signal: Signal) -> Outcome {
     let sent = kill(Pid::from_raw(-1), signal);
     let reached = [stage.victim.pid, stage.host.pid].into_iter().find(|pid| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        !matches!(stat.rsplit(") ").next().and_then(|s| s.chars().next()), Some('R' | 'S' | 'D'))
-            && Path::new("/proc/self/stat").exists()
+        !matches!(
+            stat.rsplit(") ").next().and_then(|s| s.chars().next()),
+            Some('R' | 'S' | 'D')
+        ) && Path::new("/proc/self/stat").exists()
     });
     match (reached, sent) {
         (Some(pid), _) => Outcome::Escaped(format!("{signal} reached process {pid}")),
@@ -93,7 +95,7 @@ fn stop_all(stage: &Stage) -> Outcome {
 
 fn sigqueue(_: &Stage, pid: Pid) -> Result<String, Errno> {
     // siginfo_t: signal, error, code (SI_QUEUE = -1), then the sender.
-    let mut info = vec![0_u8; 128];
+    let mut info = [0_u8; 128];
     info[..4].copy_from_slice(&libc::SIGKILL.to_ne_bytes());
     info[8..12].copy_from_slice(&(-1_i32).to_ne_bytes());
     call!(libc::SYS_rt_sigqueueinfo, pid, libc::SIGKILL, &info[..])
@@ -124,8 +126,8 @@ fn owner_signal(stage: &Stage) -> Outcome {
 
 fn namespace_kill(_: &Stage, pid: Pid) -> Result<String, Errno> {
     let child = super::sys::fork(|| {
-        let tried = call!(libc::SYS_unshare, libc::CLONE_NEWUSER)
-            .and_then(|_| kill(pid, Signal::SIGKILL));
+        let tried =
+            call!(libc::SYS_unshare, libc::CLONE_NEWUSER).and_then(|_| kill(pid, Signal::SIGKILL));
         tried.map_or_else(|errno| errno as i32, |()| 0)
     })?;
     exit_of(child).map(|()| "SIGKILL was sent".into())
@@ -155,8 +157,16 @@ fn vm_write(stage: &Stage) -> Outcome {
     let far = there(stage.victim.secret_address, bytes.len());
     let pid = stage.victim.pid;
     Outcome::of(
-        call!(libc::SYS_process_vm_writev, pid, &here[..], 1, &far[..], 1, 0)
-            .map(|n| format!("{n} bytes of memory were written")),
+        call!(
+            libc::SYS_process_vm_writev,
+            pid,
+            &here[..],
+            1,
+            &far[..],
+            1,
+            0
+        )
+        .map(|n| format!("{n} bytes of memory were written")),
     )
 }
 
@@ -165,23 +175,29 @@ fn mem_write(stage: &Stage) -> Outcome {
     let path = format!("/proc/{}/mem", stage.victim.pid);
     let file = std::fs::OpenOptions::new().write(true).open(path);
     let tried = file.and_then(|mem| mem.write_all_at(b"forged", stage.victim.secret_address));
-    Outcome::of(tried.map(|()| "memory was written".into()).map_err(super::files::errno))
+    Outcome::of(
+        tried
+            .map(|()| "memory was written".into())
+            .map_err(super::files::errno),
+    )
 }
 
 fn madvise(stage: &Stage) -> Outcome {
     let page = stage.victim.secret_address & !4095;
     let far = there(page, 4096);
-    Outcome::of(call!(libc::SYS_pidfd_open, stage.victim.pid, 0).and_then(|fd| {
-        call!(
-            libc::SYS_process_madvise,
-            &own(fd),
-            &far[..],
-            1,
-            libc::MADV_PAGEOUT,
-            0
-        )
-        .map(|_| "memory was pushed out".into())
-    }))
+    Outcome::of(
+        call!(libc::SYS_pidfd_open, stage.victim.pid, 0).and_then(|fd| {
+            call!(
+                libc::SYS_process_madvise,
+                &own(fd),
+                &far[..],
+                1,
+                libc::MADV_PAGEOUT,
+                0
+            )
+            .map(|_| "memory was pushed out".into())
+        }),
+    )
 }
 
 fn prlimit(_: &Stage, pid: Pid) -> Result<String, Errno> {
@@ -208,7 +224,7 @@ fn affinity(_: &Stage, pid: Pid) -> Result<String, Errno> {
 
 fn sched_attributes(_: &Stage, pid: Pid) -> Result<String, Errno> {
     // struct sched_attr: size, policy (SCHED_BATCH), flags, nice, priority, and times.
-    let mut attributes = vec![0_u8; 48];
+    let mut attributes = [0_u8; 48];
     attributes[..4].copy_from_slice(&48_u32.to_ne_bytes());
     attributes[4..8].copy_from_slice(&3_u32.to_ne_bytes());
     attributes[16..20].copy_from_slice(&19_i32.to_ne_bytes());
@@ -224,8 +240,8 @@ fn namespaces(_: &Stage, pid: Pid) -> Result<String, Errno> {
     let mut result = Err(Errno::ENOENT);
     for name in ["user", "mnt", "net", "ipc", "pid"] {
         let path = format!("/proc/{pid}/ns/{name}");
-        let entered = open(Path::new(&path), libc::O_RDONLY)
-            .and_then(|fd| call!(libc::SYS_setns, &fd, 0));
+        let entered =
+            open(Path::new(&path), libc::O_RDONLY).and_then(|fd| call!(libc::SYS_setns, &fd, 0));
         match entered {
             Ok(_) => return Ok(format!("entered its {name} namespace")),
             Err(errno) => result = Err(errno),
@@ -244,9 +260,11 @@ fn setuid(stage: &Stage) -> Outcome {
     let owner = std::fs::metadata(format!("/proc/{}", stage.victim.pid)).map_or(0, |m| m.uid());
     let own = nix::unistd::getuid().as_raw();
     let others = [0, owner].into_iter().filter(|uid| *uid != own);
-    effect::first(others.map(|uid| {
-        call!(libc::SYS_setresuid, uid, uid, uid).map(|_| format!("became user {uid}"))
-    }))
+    effect::first(
+        others.map(|uid| {
+            call!(libc::SYS_setresuid, uid, uid, uid).map(|_| format!("became user {uid}"))
+        }),
+    )
 }
 
 fn setgroups(stage: &Stage) -> Outcome {
@@ -259,7 +277,13 @@ fn setgroups(stage: &Stage) -> Outcome {
 /// Starts programs that run as root for everybody, and looks as whom they run. They are started without arguments that
 /// would let them do anything, and killed.
 fn setuid_program(_: &Stage) -> Outcome {
-    let programs = ["/usr/bin/su", "/usr/bin/passwd", "/usr/bin/mount", "/usr/bin/newgrp", "/usr/bin/chfn"];
+    let programs = [
+        "/usr/bin/su",
+        "/usr/bin/passwd",
+        "/usr/bin/mount",
+        "/usr/bin/newgrp",
+        "/usr/bin/chfn",
+    ];
     let mut tried = 0;
     for program in programs {
         let privileged = Path::new(program)
@@ -277,15 +301,9 @@ fn setuid_program(_: &Stage) -> Outcome {
             continue;
         };
         tried += 1;
-        // Set by exec already, and still there when it has ended but is not reaped.
-        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id()));
+        let effective = settled_user(child.id());
         let _ = child.kill();
         let _ = child.wait();
-        let line = status.unwrap_or_default();
-        let effective = line
-            .lines()
-            .find_map(|l| l.strip_prefix("Uid:"))
-            .and_then(|l| l.split_ascii_whitespace().nth(1).map(str::to_owned));
         if effective.as_deref() == Some("0") {
             return Outcome::Escaped(format!("{program} runs as root"));
         }
@@ -296,8 +314,23 @@ fn setuid_program(_: &Stage) -> Outcome {
     Outcome::Held(format!("{tried} programs ran without their rights"))
 }
 
+/// The effective user of a process once it waits or has ended: exec sets it a moment after the parent may go on.
+fn settled_user(pid: u32) -> Option<String> {
+    for _ in 0..5000 {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let field = |name| status.lines().find_map(|l| l.strip_prefix(name));
+        if field("State:").is_some_and(|state| state.trim().starts_with(['S', 'Z'])) {
+            let users = field("Uid:")?.split_ascii_whitespace();
+            return users.map(str::to_owned).nth(1);
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    None
+}
+
 fn own_setuid(stage: &Stage) -> Outcome {
     let path = stage.own.join("program");
+    let user = nix::unistd::getuid();
     let prepared = std::fs::copy("/usr/bin/id", &path)
         .and_then(|_| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o4755)))
         .map_err(super::files::errno)
@@ -305,8 +338,17 @@ fn own_setuid(stage: &Stage) -> Outcome {
         .and_then(|()| {
             let child = super::sys::fork(|| {
                 let tried = call!(libc::SYS_unshare, libc::CLONE_NEWUSER).and_then(|_| {
+                    let _ = std::fs::write("/proc/self/uid_map", format!("0 {user} 1"));
                     let at = libc::AT_FDCWD;
-                    call!(libc::SYS_fchownat, at, &super::sys::text(&path), 0, 0, 0)
+                    call!(
+                        libc::SYS_fchownat,
+                        at,
+                        &super::sys::text(&path),
+                        0,
+                        u32::MAX,
+                        0
+                    )?;
+                    call!(libc::SYS_fchmodat, at, &super::sys::text(&path), 0o4755)
                 });
                 tried.map_or_else(|errno| errno as i32, |_| 0)
             })?;
@@ -323,14 +365,20 @@ fn capabilities(_: &Stage) -> Outcome {
     // Version 3 of the interface, then effective, permitted and inheritable, low and high words.
     let header = [0x2008_0522_u32, 0].map(u32::to_ne_bytes).concat();
     let all = [u32::MAX; 6].map(u32::to_ne_bytes).concat();
-    Outcome::of(call!(libc::SYS_capset, &header[..], &all[..]).map(|_| "has all capabilities".into()))
+    Outcome::of(
+        call!(libc::SYS_capset, &header[..], &all[..]).map(|_| "has all capabilities".into()),
+    )
 }
 
 fn map_victim(stage: &Stage) -> Outcome {
     use std::os::unix::fs::MetadataExt;
     let uid = std::fs::metadata(format!("/proc/{}", stage.victim.pid)).map_or(0, |m| m.uid());
     // At a level with one user this would be the own user, which may be mapped: then root is the one to be mapped.
-    let wanted = if uid == nix::unistd::getuid().as_raw() { 0 } else { uid };
+    let wanted = if uid == nix::unistd::getuid().as_raw() {
+        0
+    } else {
+        uid
+    };
     let tried = call!(libc::SYS_unshare, libc::CLONE_NEWUSER).and_then(|_| {
         std::fs::write("/proc/self/uid_map", format!("0 {wanted} 1")).map_err(super::files::errno)
     });
@@ -338,10 +386,21 @@ fn map_victim(stage: &Stage) -> Outcome {
 }
 
 fn devices(_: &Stage) -> Outcome {
-    let devices = ["/dev/mem", "/dev/kmem", "/dev/port", "/proc/kcore", "/dev/vda", "/dev/sda", "/dev/nvme0n1", "/proc/sysrq-trigger"];
-    effect::first(devices.into_iter().map(|path| {
-        open(Path::new(path), libc::O_RDONLY).map(|_| format!("{path} can be opened"))
-    }))
+    let devices = [
+        "/dev/mem",
+        "/dev/kmem",
+        "/dev/port",
+        "/proc/kcore",
+        "/dev/vda",
+        "/dev/sda",
+        "/dev/nvme0n1",
+        "/proc/sysrq-trigger",
+    ];
+    effect::first(
+        devices.into_iter().map(|path| {
+            open(Path::new(path), libc::O_RDONLY).map(|_| format!("{path} can be opened"))
+        }),
+    )
 }
 
 /// Calls that do nothing when they are allowed: null maps, empty modules, no arguments.
@@ -351,10 +410,12 @@ fn kernel(_: &Stage) -> Outcome {
     effect::first(
         [
             call!(libc::SYS_bpf, 0, &map[..], map.len()).map(|_| "a bpf map was made".to_owned()),
-            call!(libc::SYS_init_module, &[0_u8; 1][..], 0, c"").map(|_| "modules can be loaded".into()),
+            call!(libc::SYS_init_module, &[0_u8; 1][..], 0, c"")
+                .map(|_| "modules can be loaded".into()),
             call!(libc::SYS_swapoff, c"/none").map(|_| "swap can be taken away".into()),
             call!(libc::SYS_acct, c"/none").map(|_| "accounting can be set".into()),
-            call!(libc::SYS_syslog, 2, &mut [0_u8; 64][..], 64).map(|_| "the kernel's log was read".into()),
+            call!(libc::SYS_syslog, 2, &mut [0_u8; 64][..], 64)
+                .map(|_| "the kernel's log was read".into()),
             call!(libc::SYS_sethostname, c"", 0).map(|_| "the host's name was set".into()),
         ]
         .into_iter(),
@@ -386,7 +447,7 @@ fn respawn(_: &Stage) -> Outcome {
     fn next(left: u32) -> i32 {
         if left > 0 {
             let _ = nix::unistd::setsid();
-            std::thread::sleep(std::time::Duration::from_millis(1));
+            std::thread::sleep(std::time::Duration::from_millis(4));
             let _ = super::sys::fork(|| next(left - 1));
         }
         0

@@ -78,7 +78,7 @@ impl Row {
                 (Verdict::Exception, format!("{what}: {}", exception.reason))
             }
             (Ok(Outcome::Skipped(why)), _) => (Verdict::Skipped, why),
-            (Err(why), _) => (Verdict::Failed, why),
+            (Ok(Outcome::Broken(why)) | Err(why), _) => (Verdict::Failed, why),
         };
         Self {
             case: case.to_owned(),
@@ -158,6 +158,8 @@ mod tests {
         assert_eq!(verdict(escaped(), None), Verdict::Failed);
         assert_eq!(verdict(escaped(), Some(&KNOWN)), Verdict::Exception);
         assert_eq!(verdict(Err("hangs".into()), Some(&KNOWN)), Verdict::Failed);
+        let broken = Ok(Outcome::Broken("EACCES".into()));
+        assert_eq!(verdict(broken, None), Verdict::Failed);
         let skipped = Ok(Outcome::Skipped("no git".into()));
         assert_eq!(verdict(skipped, Some(&KNOWN)), Verdict::Skipped);
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::libc;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 
@@ -105,7 +106,10 @@ fn open_files(stage: &Stage) -> Outcome {
             Err(errno) => return Outcome::Held(format!("{errno:?} after {}", files.len())),
         }
     }
-    Outcome::Escaped(format!("{most} files, where {} are allowed", stage.limits.open_files))
+    Outcome::Escaped(format!(
+        "{most} files, where {} are allowed",
+        stage.limits.open_files
+    ))
 }
 
 /// Ignoring the signal makes the refusal an error that can be told.
@@ -181,8 +185,13 @@ fn lock_memory(_: &Stage) -> Outcome {
 fn real_time(_: &Stage) -> Outcome {
     let priority = 1_i32.to_ne_bytes();
     Outcome::of(
-        call!(libc::SYS_sched_setscheduler, 0, libc::SCHED_FIFO, &priority[..])
-            .map(|_| "real-time priority".into()),
+        call!(
+            libc::SYS_sched_setscheduler,
+            0,
+            libc::SCHED_FIFO,
+            &priority[..]
+        )
+        .map(|_| "real-time priority".into()),
     )
 }
 
@@ -195,14 +204,23 @@ fn oom(_: &Stage) -> Outcome {
 fn core(stage: &Stage) -> Outcome {
     let Ok(child) = fork(|| {
         super::sys::dumpable();
+        // As far as the hard limit lets it.
+        if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_CORE) {
+            let _ = setrlimit(Resource::RLIMIT_CORE, hard, hard);
+        }
         let _ = kill(nix::unistd::Pid::this(), Signal::SIGABRT);
         0
     }) else {
         return Outcome::Held("no process could be started".into());
     };
     let status = waitpid(child, None);
-    let names = std::fs::read_dir(&stage.own).into_iter().flatten().flatten();
-    let dumped = names.map(|e| e.file_name()).any(|n| n.to_string_lossy().starts_with("core"));
+    let names = std::fs::read_dir(&stage.own)
+        .into_iter()
+        .flatten()
+        .flatten();
+    let dumped = names
+        .map(|e| e.file_name())
+        .any(|n| n.to_string_lossy().starts_with("core"));
     match (status, dumped) {
         (_, true) | (Ok(WaitStatus::Signaled(_, _, true)), _) => {
             Outcome::Escaped("a core was dumped".into())
@@ -212,7 +230,8 @@ fn core(stage: &Stage) -> Outcome {
 }
 
 fn cgroup(_: &Stage) -> Outcome {
-    let places = ["", "/unified", "/memory", "/pids", "/cpu"].map(|c| format!("/sys/fs/cgroup{c}/cgroup.procs"));
+    let places = ["", "/unified", "/memory", "/pids", "/cpu"]
+        .map(|c| format!("/sys/fs/cgroup{c}/cgroup.procs"));
     super::effect::first(places.iter().map(|path| {
         let file = open(Path::new(path), libc::O_WRONLY)?;
         write(&file, b"0").map(|()| format!("moved by {path}"))

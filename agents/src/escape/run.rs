@@ -34,7 +34,9 @@ pub enum SuiteError {
     #[error("the escape suite has to start before the first thread of this process")]
     Threads,
     /// Without the list of children no tree can be ended.
-    #[error("this kernel does not list children in /proc (CONFIG_PROC_CHILDREN); the suite could leave processes behind")]
+    #[error(
+        "this kernel does not list children in /proc (CONFIG_PROC_CHILDREN); the suite could leave processes behind"
+    )]
     Children,
     /// Names of path sockets in it would be too long, or it is relative.
     #[error("{0}: the suite's folder must be an absolute path of at most 60 bytes")]
@@ -64,7 +66,11 @@ impl Suite<'_> {
             return Err(SuiteError::Folder(path));
         }
         let known = super::cases();
-        if let Some(stray) = self.exceptions.iter().find(|e| known.iter().all(|c| c.name != e.case)) {
+        if let Some(stray) = self
+            .exceptions
+            .iter()
+            .find(|e| known.iter().all(|c| c.name != e.case))
+        {
             return Err(SuiteError::Exception(stray.case));
         }
         std::fs::create_dir(self.folder).map_err(|e| SuiteError::Make(path, e))?;

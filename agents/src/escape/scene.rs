@@ -24,8 +24,10 @@ use super::stage::{Stage, Victim};
 use super::sys::{self, call};
 use crate::process::tree;
 
-/// How long victim and host may take to get ready, and the dead to go.
+/// How long victim and host may take to get ready or to answer.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long the killed may take to go.
+const GOING: Duration = Duration::from_secs(5);
 
 /// Reads lines of JSON from a pipe, with a deadline.
 pub(super) struct Lines(OwnedFd);
@@ -35,6 +37,33 @@ impl Lines {
         let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
             .map_err(|e| format!("cannot make a pipe: {e}"))?;
         Ok((Self(read), write))
+    }
+
+    /// The same, for both directions.
+    fn pair() -> Result<(Self, OwnedFd), String> {
+        use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+        socketpair(
+            AddressFamily::Unix,
+            SockType::Stream,
+            None,
+            SockFlag::SOCK_CLOEXEC,
+        )
+        .map(|(near, far)| (Self(near), far))
+        .map_err(|e| format!("cannot make a pair of sockets: {e}"))
+    }
+
+    /// Whether nobody can write any more.
+    fn is_ended(&self) -> bool {
+        let mut set = [PollFd::new(self.0.as_fd(), PollFlags::empty())];
+        let _ = poll(&mut set, PollTimeout::ZERO);
+        set[0]
+            .revents()
+            .is_some_and(|r| r.contains(PollFlags::POLLHUP))
+    }
+
+    /// Whether whoever is at the other end still answers.
+    fn is_well(&mut self) -> bool {
+        sys::write(&self.0, b"?").is_ok() && self.next(PATIENCE).is_ok_and(|said| said == "well")
     }
 
     /// The next line. Not to its end of file: the attacker's children may hold the pipe.
@@ -82,6 +111,7 @@ pub(super) fn play(suite: &Suite, case: &Case) -> Result<Outcome, String> {
         .map_err(|e| format!("cannot become a subreaper: {e}"))
         .and_then(|()| attack(suite, case, &mut stage));
     end_everybody();
+    forget_key(suite, &stage);
     clean_up(&stage.victim);
     remove(&stage.folder);
     outcome
@@ -95,14 +125,18 @@ fn attack(suite: &Suite, case: &Case, stage: &mut Stage) -> Result<Outcome, Stri
     }
     build(suite, stage).map_err(|e| format!("cannot build the scene: {e}"))?;
     let churn = case.needs == Needs::Churn;
-    let host = start(suite, stage, Role::Host, |stage, report| {
+    let (host, mut host_line) = start(suite, stage, Role::Host, |stage, report| {
         others::play_host(stage, report, churn)
     })?;
     stage.host = host;
-    stage.victim = start(suite, stage, Role::Victim, |stage, report| {
+    let (victim, mut victim_line) = start(suite, stage, Role::Victim, |stage, report| {
         others::play_victim(stage, report)
     })?;
-    let mut known = vec![stage.victim.pid, stage.host.pid].into_iter().map(Pid::from_raw).collect::<Vec<_>>();
+    stage.victim = victim;
+    let mut known = vec![stage.victim.pid, stage.host.pid]
+        .into_iter()
+        .map(Pid::from_raw)
+        .collect::<Vec<_>>();
     let before = Outside::look(stage);
 
     let bait = sys::open(&stage.shared_file(), libc::O_RDONLY).ok();
@@ -123,9 +157,13 @@ fn attack(suite: &Suite, case: &Case, stage: &mut Stage) -> Result<Outcome, Stri
     .map_err(|e| format!("cannot fork: {e}"))?;
     drop((report, bait));
     let line = lines.next(suite.limit);
-    let status = if line.is_err() { last_status(attacker) } else { None };
+    let status = if line.is_err() {
+        last_status(attacker)
+    } else {
+        None
+    };
     suite.confine.end(attacker, &known);
-    let survivor = survivor(&mut known);
+    let survivor = survivor(&mut known, &lines);
     let inside = match (line, status) {
         (Ok(line), _) => serde_json::from_str::<Result<Outcome, String>>(&line)
             .map_err(|e| format!("the attacker told {line:?}: {e}"))??,
@@ -138,7 +176,12 @@ fn attack(suite: &Suite, case: &Case, stage: &mut Stage) -> Result<Outcome, Stri
     // What is seen from outside weighs more than what the attacker believes.
     let outside = before
         .changed(&after, stage)
-        .or_else(|| (!others::host_answers(&stage.host)).then(|| "the host answers no more".to_owned()))
+        // A process that has been killed may still look alive for a moment, but does not answer.
+        .or_else(|| (!victim_line.is_well()).then(|| "the victim answers no more".to_owned()))
+        .or_else(|| (!host_line.is_well()).then(|| "the host answers no more".to_owned()))
+        .or_else(|| {
+            (!others::host_answers(&stage.host)).then(|| "the host's port is dead".to_owned())
+        })
         .or_else(|| outside::stolen(stage))
         .or(survivor);
     Ok(outside.map_or(inside, Outcome::Escaped))
@@ -173,7 +216,12 @@ fn build(suite: &Suite, stage: &Stage) -> std::io::Result<()> {
     secret.extend_from_slice(b"\nsecond line\n");
     file(&stage.other_file(), &secret, victim, 0o666)?;
     folder(&stage.other_folder(), victim, 0o777)?;
-    file(&stage.other_folder().join("one.txt"), b"one\n", victim, 0o666)?;
+    file(
+        &stage.other_folder().join("one.txt"),
+        b"one\n",
+        victim,
+        0o666,
+    )?;
     std::fs::set_permissions(&stage.other, std::fs::Permissions::from_mode(0o777))?;
     file(&stage.own.join("mine.txt"), b"mine\n", attacker, 0o600)?;
     folder(&stage.own.join("heap"), attacker, 0o700)?;
@@ -181,7 +229,12 @@ fn build(suite: &Suite, stage: &Stage) -> std::io::Result<()> {
     folder(&stage.shared, host, 0o755)?;
     file(&stage.shared_file(), b"shared line\n", host, 0o644)?;
     folder(&stage.shared_folder(), host, 0o755)?;
-    file(&stage.shared_folder().join("one.txt"), b"one\n", host, 0o644)?;
+    file(
+        &stage.shared_folder().join("one.txt"),
+        b"one\n",
+        host,
+        0o644,
+    )?;
     let churned = stage.churned();
     folder(churned.parent().expect("it has a folder"), host, 0o755)?;
     file(&churned, b"page 0\n", host, 0o644)
@@ -193,8 +246,8 @@ fn start<Facts: serde::de::DeserializeOwned>(
     stage: &Stage,
     role: Role,
     play: impl FnOnce(&Stage, OwnedFd) -> i32,
-) -> Result<Facts, String> {
-    let (mut lines, report) = Lines::pipe()?;
+) -> Result<(Facts, Lines), String> {
+    let (mut lines, report) = Lines::pair()?;
     sys::fork(|| match become_role(suite, stage, role, &report) {
         Ok(report) => play(stage, report),
         Err(why) => {
@@ -204,8 +257,11 @@ fn start<Facts: serde::de::DeserializeOwned>(
     })
     .map_err(|e| format!("cannot fork: {e}"))?;
     drop(report);
-    let line = lines.next(PATIENCE).map_err(|e| format!("no {role:?}: {e}"))?;
-    serde_json::from_str(&line).map_err(|_| format!("no {role:?}: {line}"))
+    let line = lines
+        .next(PATIENCE)
+        .map_err(|e| format!("no {role:?}: {e}"))?;
+    let facts = serde_json::from_str(&line).map_err(|_| format!("no {role:?}: {line}"))?;
+    Ok((facts, lines))
 }
 
 /// What all roles have in common: a session of its own, no foreign descriptors, a place to stand.
@@ -222,8 +278,12 @@ fn become_role(
         Role::Victim => &stage.other,
         Role::Host => &stage.shared,
     };
-    std::env::set_current_dir(place).map_err(|e| format!("cannot enter {}: {e}", place.display()))?;
-    suite.confine.enter(role, stage).map_err(|e| format!("{role:?}: {e}"))?;
+    std::env::set_current_dir(place)
+        .map_err(|e| format!("cannot enter {}: {e}", place.display()))?;
+    suite
+        .confine
+        .enter(role, stage)
+        .map_err(|e| format!("{role:?}: {e}"))?;
     sys::dumpable();
     sys::die_with_parent();
     Ok(report)
@@ -255,8 +315,9 @@ fn last_status(pid: Pid) -> Option<WaitStatus> {
 }
 
 /// Whoever of the attacker's tree is alive after its end. Everybody else is reaped.
-fn survivor(known: &mut Vec<Pid>) -> Option<String> {
-    let deadline = Instant::now() + PATIENCE;
+/// Forked processes hold the report as well, which shows those that are between two parents just now.
+fn survivor(known: &mut Vec<Pid>, report: &Lines) -> Option<String> {
+    let deadline = Instant::now() + GOING;
     loop {
         while let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG)) {
             match status.pid() {
@@ -264,9 +325,14 @@ fn survivor(known: &mut Vec<Pid>) -> Option<String> {
                 None => break,
             }
         }
-        let left = tree::children_of(Pid::this()).into_iter().find(|pid| !known.contains(pid))?;
+        let left = tree::children_of(Pid::this())
+            .into_iter()
+            .find(|pid| !known.contains(pid));
+        if left.is_none() && report.is_ended() {
+            return None;
+        }
         if Instant::now() > deadline {
-            return Some(format!("process {left} outlives its seat"));
+            return Some("a process outlives its seat".to_owned());
         }
         // A killed process needs a moment to go; there is nothing to wait on for a process that is not a child yet.
         std::thread::sleep(Duration::from_millis(1));
@@ -286,6 +352,20 @@ fn end_everybody() {
             let _ = kill(child, Signal::SIGCONT);
             let _ = waitpid(child, None);
         }
+    }
+}
+
+/// A key can only be taken out of a user's keyring by that user.
+fn forget_key(suite: &Suite, stage: &Stage) {
+    let Some(key) = stage.victim.key else { return };
+    let child = sys::fork(|| {
+        let _ = suite.confine.enter(Role::Victim, stage);
+        let ring = libc::KEY_SPEC_USER_KEYRING;
+        let _ = call!(libc::SYS_keyctl, libc::KEYCTL_UNLINK, key, ring);
+        0
+    });
+    if let Ok(child) = child {
+        let _ = waitpid(child, None);
     }
 }
 

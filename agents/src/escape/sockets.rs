@@ -35,7 +35,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("socket.vsock", "open a socket to the hypervisor", Free(|_| opens(libc::AF_VSOCK, libc::SOCK_STREAM, 0))),
     Case::new("socket.alg", "open a socket of the kernel's ciphers", Free(|_| opens(libc::AF_ALG, libc::SOCK_SEQPACKET, 0))),
     Case::new("socket.xdp", "open an XDP socket", Free(|_| opens(libc::AF_XDP, libc::SOCK_RAW, 0))),
-    Case::new("socket.smc", "open an SMC socket, which falls back to TCP", Free(|s| smc(s))),
+    Case::new("socket.smc", "open an SMC socket, which falls back to TCP", Free(smc)),
     Case::new("socket.rare", "open sockets of rare families", Free(rare)),
     Case::new("socket.netlink_change", "give loopback another address by netlink", Free(netlink_change)),
     Case::new("socket.netlink_sockets", "list all sockets of the machine by netlink", Free(|_| listing(libc::NETLINK_SOCK_DIAG))),
@@ -137,7 +137,12 @@ fn smc(stage: &Stage) -> Outcome {
 fn rare(_: &Stage) -> Outcome {
     // AX25, IPX, AppleTalk, X25, RDS, LLC, CAN, TIPC, Bluetooth, RxRPC, phonet, IEEE 802.15.4, CAIF, NFC, KCM, QRTR.
     let families = [3, 4, 5, 9, 21, 26, 29, 30, 31, 33, 35, 36, 37, 39, 41, 42];
-    let kinds = [libc::SOCK_STREAM, libc::SOCK_DGRAM, libc::SOCK_RAW, libc::SOCK_SEQPACKET];
+    let kinds = [
+        libc::SOCK_STREAM,
+        libc::SOCK_DGRAM,
+        libc::SOCK_RAW,
+        libc::SOCK_SEQPACKET,
+    ];
     let (mut absent, mut last) = (true, Errno::EAFNOSUPPORT);
     for family in families {
         for kind in kinds {
@@ -161,7 +166,14 @@ fn ask(protocol: i32, request: &[u8]) -> Result<Vec<u8>, Errno> {
     // struct timeval: the kernel answers at once or never.
     let wait = words(&[1, 0]);
     let (level, option) = (libc::SOL_SOCKET, libc::SO_RCVTIMEO);
-    call!(libc::SYS_setsockopt, &fd, level, option, &wait[..], wait.len())?;
+    call!(
+        libc::SYS_setsockopt,
+        &fd,
+        level,
+        option,
+        &wait[..],
+        wait.len()
+    )?;
     write(&fd, request)?;
     let mut answer = vec![0_u8; 8192];
     let n = call!(libc::SYS_read, &fd, &mut answer[..], 8192)?;
@@ -184,9 +196,15 @@ fn message(kind: u16, flags: i32, body: &[u8]) -> Vec<u8> {
 fn refused(answer: &[u8]) -> Result<(), Errno> {
     let kind = answer.get(4..6).map(|b| u16::from_ne_bytes([b[0], b[1]]));
     if kind == Some(libc::NLMSG_ERROR as u16) {
-        let code = answer.get(16..20).map_or([0; 4], |b| [b[0], b[1], b[2], b[3]]);
+        let code = answer
+            .get(16..20)
+            .map_or([0; 4], |b| [b[0], b[1], b[2], b[3]]);
         let code = i32::from_ne_bytes(code);
-        return if code == 0 { Ok(()) } else { Err(Errno::from_raw(-code)) };
+        return if code == 0 {
+            Ok(())
+        } else {
+            Err(Errno::from_raw(-code))
+        };
     }
     Ok(())
 }
@@ -199,8 +217,11 @@ fn netlink_change(_: &Stage) -> Outcome {
     body.extend(libc::IFA_LOCAL.to_ne_bytes());
     body.extend([127, 77, 77, 77]);
     let flags = libc::NLM_F_REQUEST | libc::NLM_F_ACK | libc::NLM_F_CREATE;
-    let changed = ask(libc::NETLINK_ROUTE, &message(libc::RTM_NEWADDR, flags, &body))
-        .and_then(|answer| refused(&answer));
+    let changed = ask(
+        libc::NETLINK_ROUTE,
+        &message(libc::RTM_NEWADDR, flags, &body),
+    )
+    .and_then(|answer| refused(&answer));
     Outcome::of(changed.map(|()| "loopback has another address".into()))
 }
 
@@ -222,7 +243,9 @@ fn audit() -> Outcome {
     match ask(libc::NETLINK_AUDIT, &message(AUDIT_GET, flags, &[])) {
         Err(Errno::EPROTONOSUPPORT) => Outcome::Skipped("this kernel has no audit".into()),
         other => Outcome::of(
-            other.and_then(|answer| refused(&answer)).map(|()| "the audit answered".into()),
+            other
+                .and_then(|answer| refused(&answer))
+                .map(|()| "the audit answered".into()),
         ),
     }
 }

@@ -30,7 +30,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("stale.folder_unlink", "unlink in a foreign folder by a descriptor of it", Folder(folder_unlink)),
     Case::new("stale.current_folder", "make a foreign folder the current one and create there", Folder(current_folder)),
     Case::new("stale.passed_descriptor", "have a descriptor passed by SCM_RIGHTS and write by it", File(passed)),
-    Case::new("stale.after_fork", "use a descriptor for writing that an accomplice opens in a user namespace", File(accomplice)),
+    Case::new("stale.namespace_root", "write to a foreign file as root of an own user namespace, by system calls", File(accomplice)),
     Case::new("stale.own_descriptor_moved", "keep a descriptor of an own file and have the file moved into a foreign folder", Folder(moved)),
 ];
 
@@ -93,10 +93,7 @@ fn passed(_: &Stage, file: &Path) -> Result<(), Errno> {
         });
         sent.map_or_else(|errno| errno as i32, |_| 0)
     })?;
-    let status = nix::sys::wait::waitpid(child, None)?;
-    if let nix::sys::wait::WaitStatus::Exited(_, code @ 1..) = status {
-        return Err(Errno::from_raw(code));
-    }
+    super::processes::exit_of(child)?;
     let mut byte = [0];
     let mut parts = [IoSliceMut::new(&mut byte)];
     let mut space = nix::cmsg_space!([std::os::fd::RawFd; 1]);
@@ -127,11 +124,7 @@ fn accomplice(_: &Stage, file: &Path) -> Result<(), Errno> {
         });
         tried.map_or_else(|errno| errno as i32, |()| 0)
     })?;
-    match nix::sys::wait::waitpid(child, None)? {
-        nix::sys::wait::WaitStatus::Exited(_, 0) => Ok(()),
-        nix::sys::wait::WaitStatus::Exited(_, code) => Err(Errno::from_raw(code)),
-        _ => Err(Errno::ECHILD),
-    }
+    super::processes::exit_of(child)
 }
 
 /// The file keeps its owner when it moves: whoever lets it in has a foreign writer in the folder.

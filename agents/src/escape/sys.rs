@@ -115,7 +115,14 @@ pub(super) fn open(path: &Path, flags: i32) -> Result<OwnedFd, Errno> {
 
 /// Opens a path below an open folder.
 pub(super) fn open_at(folder: &OwnedFd, path: &CStr, flags: i32) -> Result<OwnedFd, Errno> {
-    call!(libc::SYS_openat, folder, path, flags | libc::O_CLOEXEC, 0o666).map(own)
+    call!(
+        libc::SYS_openat,
+        folder,
+        path,
+        flags | libc::O_CLOEXEC,
+        0o666
+    )
+    .map(own)
 }
 
 /// Writes.
@@ -254,7 +261,14 @@ pub(super) fn dumpable() {
 
 /// Makes this process die with the one that forked it. To be called after a change of user, which resets it.
 pub(super) fn die_with_parent() {
-    let _ = call!(libc::SYS_prctl, libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0);
+    let _ = call!(
+        libc::SYS_prctl,
+        libc::PR_SET_PDEATHSIG,
+        libc::SIGKILL,
+        0,
+        0,
+        0
+    );
 }
 
 /// Makes orphans of this process's tree its children.

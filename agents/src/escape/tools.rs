@@ -15,7 +15,7 @@ use super::effect;
 use super::stage::Stage;
 
 /// Where programs are looked for: what every seat may read.
-const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
+pub(super) const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin";
 
 #[rustfmt::skip]
 pub(super) const CASES: &[Case] = &[
@@ -106,7 +106,9 @@ pub(super) fn loot(stage: &Stage, program: &str, script: &str) -> Outcome {
     match run(stage, script, &stage.other_file()) {
         Err(errno) => Outcome::Held(format!("{errno:?}")),
         Ok(last) => match std::fs::read(stage.own.join("loot")) {
-            Ok(bytes) if !bytes.is_empty() => Outcome::Escaped(format!("{} bytes of loot", bytes.len())),
+            Ok(bytes) if !bytes.is_empty() => {
+                Outcome::Escaped(format!("{} bytes of loot", bytes.len()))
+            }
             _ => Outcome::Held(last),
         },
     }
@@ -132,9 +134,15 @@ fn run(stage: &Stage, script: &str, file: &Path) -> Result<String, Errno> {
         .map_err(super::files::errno)?;
     let said = std::fs::read(&errors).unwrap_or_default();
     let last = said.split(|b| *b == b'\n').rfind(|line| !line.is_empty());
-    let line = last.map_or_else(|| status.to_string(), |line| {
-        let line = String::from_utf8_lossy(line).into_owned();
-        line.replace(&*String::from_utf8_lossy(stage.folder.as_os_str().as_bytes()), "")
-    });
+    let line = last.map_or_else(
+        || status.to_string(),
+        |line| {
+            let line = String::from_utf8_lossy(line).into_owned();
+            line.replace(
+                &*String::from_utf8_lossy(stage.folder.as_os_str().as_bytes()),
+                "",
+            )
+        },
+    );
     Ok(line.chars().take(120).collect())
 }
