@@ -179,7 +179,8 @@ fn process(pid: i32, secret: Option<u64>) -> String {
         let mut memory = [0; 32];
         let read = std::fs::File::open(format!("/proc/{pid}/mem"))
             .and_then(|mem| mem.read_exact_at(&mut memory, address));
-        seen += &format!("memory {:?}\n", read.ok().map(|()| memory));
+        let memory = read.map(|()| String::from_utf8_lossy(&memory).into_owned());
+        seen += &format!("memory {}\n", memory.unwrap_or_default());
     }
     seen
 }

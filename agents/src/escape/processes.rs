@@ -37,7 +37,7 @@ pub(super) const CASES: &[Case] = &[
     Case::new("process.madvise", "push a foreign process's memory out by process_madvise", Free(madvise)),
     Case::new("process.prlimit", "lower a foreign process's limits", Process(prlimit)),
     Case::new("process.renice", "lower a foreign process's priority", Process(|_, p| call!(libc::SYS_setpriority, libc::PRIO_PROCESS, p, 19).map(|_| "priority set to 19".into()))),
-    Case::new("process.renice_user", "lower the priority of all of the victim's user", Free(renice_user)),
+    Case::new("process.renice_user", "lower the priority of all of the victim's user", Free(renice_user)).with(Needs::Distance),
     Case::new("process.affinity", "pin a foreign process to one processor", Process(affinity)),
     Case::new("process.scheduler", "put a foreign process into the idle class", Process(|_, p| call!(libc::SYS_sched_setscheduler, p, libc::SCHED_IDLE, &words(&[0])[..]).map(|_| "scheduled when idle only".into()))),
     Case::new("process.sched_attributes", "the same by sched_setattr", Process(sched_attributes)),
@@ -59,7 +59,9 @@ pub(super) const CASES: &[Case] = &[
     Case::new("process.capabilities", "take all capabilities", Free(capabilities)),
     Case::new("process.map_victim", "map the victim's user into an own user namespace", Free(map_victim)),
     Case::new("process.devices", "open memory and disks of the machine", Free(devices)),
-    Case::new("process.kernel", "reach interfaces of the kernel: bpf, modules, kexec, userfaultfd, swap", Free(kernel)),
+    Case::new("process.kernel", "reach what is the machine's: modules, swap, accounting, the kernel's log", Free(kernel)),
+    Case::new("process.bpf", "make a bpf map", Free(bpf)),
+    Case::new("process.userfaultfd", "handle page faults of the kernel", Free(userfaultfd)),
     Case::new("process.daemon", "leave a daemon that outlives its seat", Free(daemon)),
     Case::new("process.respawn", "leave processes that start each other anew", Free(respawn)),
 ];
@@ -403,22 +405,32 @@ fn devices(_: &Stage) -> Outcome {
     )
 }
 
-/// Calls that do nothing when they are allowed: null maps, empty modules, no arguments.
+/// Calls that change nothing even where they are allowed: empty modules, paths that do not exist, a question.
 fn kernel(_: &Stage) -> Outcome {
-    // bpf(BPF_MAP_CREATE): an array with keys of 4 bytes, values of 8 and one entry.
+    const SYSLOG_ACTION_SIZE_UNREAD: i32 = 9;
+    let nothing = [0_u8; 1];
+    let tried = [
+        call!(libc::SYS_init_module, &nothing[..], 0, c"").map(|_| "modules can be loaded"),
+        call!(libc::SYS_delete_module, c"none", 0).map(|_| "modules can be taken away"),
+        call!(libc::SYS_swapoff, c"/none").map(|_| "swap can be taken away"),
+        call!(libc::SYS_acct, c"/none").map(|_| "accounting can be set"),
+        call!(libc::SYS_syslog, SYSLOG_ACTION_SIZE_UNREAD, 0, 0).map(|_| "the log can be read"),
+    ];
+    effect::first(tried.into_iter().map(|t| t.map(str::to_owned)))
+}
+
+fn bpf(_: &Stage) -> Outcome {
+    // BPF_MAP_CREATE: an array with keys of 4 bytes, values of 8 and one entry.
     let map = [2_u32, 4, 8, 1, 0, 0].map(u32::to_ne_bytes).concat();
-    effect::first(
-        [
-            call!(libc::SYS_bpf, 0, &map[..], map.len()).map(|_| "a bpf map was made".to_owned()),
-            call!(libc::SYS_init_module, &[0_u8; 1][..], 0, c"")
-                .map(|_| "modules can be loaded".into()),
-            call!(libc::SYS_swapoff, c"/none").map(|_| "swap can be taken away".into()),
-            call!(libc::SYS_acct, c"/none").map(|_| "accounting can be set".into()),
-            call!(libc::SYS_syslog, 2, &mut [0_u8; 64][..], 64)
-                .map(|_| "the kernel's log was read".into()),
-            call!(libc::SYS_sethostname, c"", 0).map(|_| "the host's name was set".into()),
-        ]
-        .into_iter(),
+    Outcome::of(call!(libc::SYS_bpf, 0, &map[..], map.len()).map(|_| "a map was made".into()))
+}
+
+fn userfaultfd(_: &Stage) -> Outcome {
+    // Without UFFD_USER_MODE_ONLY: faults of the kernel itself could be held up.
+    Outcome::of(
+        call!(libc::SYS_userfaultfd, libc::O_CLOEXEC)
+            .map(own)
+            .map(|_| "it was had".into()),
     )
 }
 

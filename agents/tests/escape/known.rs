@@ -66,6 +66,8 @@ pub const DEPENDS: &[Depends] = &[
     ("process.setuid_program", no_new_privileges),
     // At most ten times a second on the whole machine, and a kernel may lack it.
     ("process.autogroup", || true),
+    ("process.bpf", || true),
+    ("process.userfaultfd", || true),
     ("peek.perf", || number("kernel/perf_event_paranoid") > 2),
     ("peek.kcmp", || number("kernel/yama/ptrace_scope") > 0),
     ("ipc.terminal_input", || true),

@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use formicarium_agents::escape::{
-    ByUid, Case, Confine, Exception, Report, Role, Stage, Suite, SuiteError, Verdict, cases,
+    ByUid, Case, Confine, Exception, Report, Role, Stage, Suite, SuiteError, Unconfined, Verdict,
+    cases,
 };
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
 
@@ -20,6 +21,7 @@ pub const TESTS: &[Test] = &[
     ("a_level_that_cannot_be_entered_fails", cannot_enter),
     ("an_exception_has_to_name_a_case", stray_exception),
     ("threads_are_refused", threads),
+    ("no_attack_runs_as_root", root),
     ("no_attack_that_would_end_the_suite_is_run", distance),
 ];
 
@@ -124,6 +126,29 @@ impl Confine for Same {
     }
 }
 
+/// Prints the table of a whole level: what `doctor --attack` does, on the levels of these tests. To be asked for by hand
+/// with `FORMICARIUM_ESCAPE_CASE='LEVEL all 61000'`, LEVEL being `none`, `uid-only` or `same`.
+pub fn whole_level(level: &str, pair: u32) -> i32 {
+    let confine: &dyn Confine = match level {
+        "none" => &Unconfined { everybody: pair },
+        "uid-only" => &users(pair),
+        _ => {
+            drop_root(pair);
+            &Same { fails_for: None }
+        }
+    };
+    let folder = folder();
+    let suite = Suite {
+        confine,
+        exceptions: known::EXCEPTIONS,
+        folder: &folder,
+        limit: LIMIT,
+    };
+    let report = suite.run(&cases(), |_| {}).expect("the suite runs");
+    print!("{report}");
+    i32::from(!report.is_clean())
+}
+
 /// Nothing of these tests may run as root beside the tests of others.
 fn drop_root(pair: u32) {
     let (uid, gid) = (Uid::from_raw(pair), Gid::from_raw(pair));
@@ -185,10 +210,26 @@ fn threads(pair: u32) {
     let _ = thread.join();
 }
 
+fn root(_: u32) {
+    let report = run(
+        &Same { fails_for: None },
+        &[],
+        LIMIT,
+        &["control.read_shared"],
+    );
+    let row = &report.rows[0];
+    assert_eq!(row.verdict, Verdict::Failed, "{row:?}");
+    assert!(row.how.contains("left the attacker root"), "{row:?}");
+}
+
 /// As an ordinary user, so that a fault of the guard would end this test's own processes and nothing else.
 fn distance(pair: u32) {
     drop_root(pair);
-    let names = ["process.kill_all", "process.stop_all"];
+    let names = [
+        "process.kill_all",
+        "process.stop_all",
+        "process.renice_user",
+    ];
     let report = run(&Same { fails_for: None }, &[], LIMIT, &names);
-    assert_eq!(report.count(Verdict::Skipped), 2, "{report}");
+    assert_eq!(report.count(Verdict::Skipped), 3, "{report}");
 }
