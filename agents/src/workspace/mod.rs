@@ -3,6 +3,11 @@
 //! Must not know what runs there. Which command that is and with which environment: [`command`].
 
 pub mod command;
+pub mod desk;
+mod guard;
+mod scan;
+
+pub use guard::{FsUser, Owner};
 
 use std::fs;
 use std::io;

@@ -3,6 +3,7 @@
 #[path = "../journal/sqlite.rs"]
 mod sqlite;
 
+mod desk;
 mod publish;
 mod recover;
 mod stage;

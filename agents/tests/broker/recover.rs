@@ -32,7 +32,8 @@ fn every_kind_of_vandalism_is_repaired_once_and_outsiders_stay_whole() {
     fs::create_dir(&outside).unwrap();
     fs::write(outside.join("kept"), "kept\n").unwrap();
     let at = |p: &str| folder.shared(p);
-    let vandalisms: Vec<(&str, Box<dyn Fn()>)> = vec![
+    type Vandalism<'a> = (&'a str, Box<dyn Fn() + 'a>);
+    let vandalisms: Vec<Vandalism> = vec![
         (
             "changed in place",
             Box::new(|| fs::write(at("a"), "X\n").unwrap()),
@@ -99,7 +100,7 @@ fn every_kind_of_vandalism_is_repaired_once_and_outsiders_stay_whole() {
         ),
         (
             "no rights",
-            Box::new(|| fs::set_permissions(at("d"), fs::Permissions::from_mode(0)).unwrap()),
+            Box::new(|| fs::set_permissions(at("d"), fs::Permissions::from_mode(0o0)).unwrap()),
         ),
         (
             "hard link",

@@ -3,7 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use std::time::Duration;
+
 use formicarium_agents::broker::*;
+use formicarium_agents::workspace::Owner;
+use formicarium_agents::workspace::desk::{Desk, DeskPlan, Refreshed};
 
 use crate::sqlite::Sqlite;
 
@@ -97,4 +101,42 @@ pub fn check_tree(folder: &Path, broker: &Broker) {
                 .is_ok()
         );
     }
+}
+
+/// A desk of a seat in the run's folder.
+pub fn desk(folder: &Path, broker: &Broker, seat: &str, owner: Option<Owner>) -> Desk {
+    let workspace = folder.join("agents").join(seat);
+    std::fs::create_dir_all(&workspace).unwrap();
+    if let Some(owner) = owner {
+        std::os::unix::fs::chown(&workspace, Some(owner.uid), Some(owner.gid)).unwrap();
+    }
+    let plan = DeskPlan {
+        workspace,
+        shared: broker.shared(),
+        owner,
+        limits: *broker.limits(),
+        time: Duration::from_secs(60),
+    };
+    let present: Vec<Version> = broker.index().present().cloned().collect();
+    Desk::make(plan, &present, broker.sequence()).unwrap()
+}
+
+/// Publishes what has changed on a desk.
+pub fn hand_in(broker: &mut Broker, desk: &mut Desk, seat: &str) -> Outcome {
+    let mut asked = desk.collect(None, &mut ()).unwrap();
+    asked.seat = Some(seat.to_owned());
+    let outcome = one(broker, asked);
+    desk.settle(&outcome);
+    outcome
+}
+
+pub fn refresh(broker: &Broker, desk: &mut Desk) -> Refreshed {
+    let changed: Vec<Version> = broker
+        .index()
+        .changed_since(desk.sequence())
+        .cloned()
+        .collect();
+    let present = || broker.index().present().cloned().collect();
+    desk.refresh(&changed, present, broker.sequence(), &mut ())
+        .unwrap()
 }
