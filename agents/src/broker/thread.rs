@@ -52,7 +52,7 @@ impl BrokerThread {
         outcome.map_err(|why| BrokerError::Journal(super::JournalError(why)))
     }
 
-    /// Does something with the broker between two batches; the number is the time in milliseconds.
+    /// Does something with the broker between two batches; it waits for one commit at most. The number is the time in milliseconds.
     ///
     /// # Errors
     /// The thread has ended.
@@ -76,19 +76,16 @@ fn serve(mut broker: Broker, inbox: &Receiver<Request>) -> Broker {
     let now = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (mut publishes, mut replies) = (Vec::new(), Vec::new());
     while let Ok(first) = inbox.recv() {
+        // All that wait: calls are answered at once, publishes make up the batch. Whoever has a request here waits for
+        // its answer, so that nobody can tell this order from another.
         let mut next = Some(first);
-        // A call is answered in its turn: after the publishes that came before it.
-        let mut call = None;
         while let Some(request) = next {
             match request {
                 Request::Publish(publish, reply) => {
                     publishes.push(publish);
                     replies.push(reply);
                 }
-                Request::Call(asked) => {
-                    call = Some(asked);
-                    break;
-                }
+                Request::Call(call) => call(&mut broker, now()),
             }
             next = (publishes.len() < BATCH)
                 .then(|| inbox.try_recv().ok())
@@ -108,9 +105,6 @@ fn serve(mut broker: Broker, inbox: &Receiver<Request>) -> Broker {
                 }
             }
             publishes.clear();
-        }
-        if let Some(call) = call {
-            call(&mut broker, now());
         }
     }
     broker

@@ -18,7 +18,9 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::guard::{FsUser, Owner, reflink};
 use super::scan::{Bounds, Candidate, Entry, Found, Stamp, Stopped, now_ns, scan, unreadable};
-use crate::broker::tree::{DIRECTORY, SHARED, beneath, file_mode, is_dir, is_file, names};
+use crate::broker::tree::{
+    DIRECTORY, SHARED, beneath, file_mode, is_dir, is_file, names, write_new,
+};
 use crate::broker::{
     Base, Change, ContentHash, Limits, Outcome, Publish, Reason, State, TreePath, Unshared,
     Version, Wanted,
@@ -143,6 +145,8 @@ pub struct Desk {
     collected: BTreeMap<TreePath, (State, Option<(Stamp, i128)>)>,
     /// Versions that others published where the agent had a change of its own: tried again at each refresh.
     behind: BTreeMap<TreePath, Version>,
+    /// Whether the file system may still turn out to copy by reference.
+    reflinks: bool,
     round: u64,
     next_name: u64,
     /// Versions up to this sequence number have been seen.
@@ -190,6 +194,7 @@ impl Desk {
             entries: BTreeMap::new(),
             collected: BTreeMap::new(),
             behind: BTreeMap::new(),
+            reflinks: true,
             round: 0,
             next_name: 0,
             sequence: 0,
@@ -598,9 +603,16 @@ impl Desk {
                 }
             }
             State::File {
-                hash, executable, ..
+                hash,
+                bytes,
+                executable,
             } => {
-                let Some(name) = self.stage(path, &hash, executable)? else {
+                let copied = Copied {
+                    hash,
+                    bytes,
+                    executable,
+                };
+                let Some(name) = self.stage(path, &copied)? else {
                     return Ok(false);
                 };
                 if matches!(self.entries.get(path), Some(e) if e.state == State::Dir) {
@@ -672,21 +684,17 @@ impl Desk {
     }
 
     /// Copies a file of the shared tree beside the desk. None when another version stands there by now.
-    fn stage(
-        &mut self,
-        path: &TreePath,
-        hash: &ContentHash,
-        executable: bool,
-    ) -> Result<Option<CString>, DeskError> {
+    fn stage(&mut self, path: &TreePath, state: &Copied) -> Result<Option<CString>, DeskError> {
         self.next_name += 1;
         let name = CString::new(self.next_name.to_string()).expect("digits have no zero byte");
-        let copied = copy(&self.shared, path, &self.staging, &name, hash, executable);
+        let (shared, staging) = (&self.shared, &self.staging);
+        let copied = copy(shared, path, staging, &name, state, &mut self.reflinks);
         if !matches!(copied, Ok(true)) {
             let _ = unlinkat(&self.staging, name.as_c_str(), UnlinkatFlags::NoRemoveDir);
         }
         match copied {
             Ok(true) => Ok(Some(name)),
-            Ok(false) | Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+            Ok(false) | Err(Errno::ENOENT | Errno::ENOTDIR | Errno::EISDIR) => Ok(None),
             Err(errno) => Err(self.system("copy", path.as_str(), errno)),
         }
     }
@@ -743,39 +751,51 @@ fn read_file(root: &OwnedFd, path: &TreePath, limit: u64) -> nix::Result<Option<
     Ok((after == stamp && content.len() as u64 == stamp.bytes).then_some((stamp, content)))
 }
 
-/// Copies a file of the shared tree, by reference where the file system can, and checks its content.
+/// Copies a file of the shared tree, by reference where the file system can, and checks its content. False when another
+/// content stands there by now.
 fn copy(
     shared: &OwnedFd,
     path: &TreePath,
     staging: &OwnedFd,
     name: &CString,
-    hash: &ContentHash,
-    executable: bool,
+    state: &Copied,
+    reflinks: &mut bool,
 ) -> nix::Result<bool> {
     let io = |error: io::Error| error.raw_os_error().map_or(Errno::EIO, Errno::from_raw);
-    let from = openat2(
-        shared,
-        path.as_str(),
-        beneath(OFlag::O_RDONLY | OFlag::O_NONBLOCK),
-    )?;
-    let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
-    let to = openat(
-        staging,
-        name.as_c_str(),
-        flags | OFlag::O_CLOEXEC,
-        Mode::S_IRUSR | Mode::S_IWUSR,
-    )?;
-    if reflink(&from, &to).is_err() {
-        io::copy(
-            &mut File::from(from),
-            &mut File::from(to.try_clone().map_err(io)?),
-        )
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let from = openat2(shared, path.as_str(), beneath(flags))?;
+    // Its inode is this version's alone: what is read from it is what is copied by reference.
+    let mut content = Vec::with_capacity(usize::try_from(state.bytes).unwrap_or(0));
+    let mut file = File::from(from);
+    (&mut file)
+        .take(state.bytes + 1)
+        .read_to_end(&mut content)
         .map_err(io)?;
+    if ContentHash::of(&content) != state.hash {
+        return Ok(false);
     }
-    fchmod(&to, Mode::from_bits_truncate(file_mode(executable)))?;
-    let mut file = File::from(to);
-    io::Seek::rewind(&mut file).map_err(io)?;
-    let mut hasher = blake3::Hasher::new();
-    io::copy(&mut file, &mut hasher).map_err(io)?;
-    Ok(hasher.finalize().as_bytes() == &hash.0)
+    let mode = file_mode(state.executable);
+    if *reflinks {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW;
+        let to = openat(
+            staging,
+            name.as_c_str(),
+            flags | OFlag::O_CLOEXEC,
+            Mode::S_IRUSR | Mode::S_IWUSR,
+        )?;
+        if reflink(&file.into(), &to).is_ok() {
+            return fchmod(&to, Mode::from_bits_truncate(mode)).map(|()| true);
+        }
+        // This file system cannot; it is not asked again.
+        *reflinks = false;
+        unlinkat(staging, name.as_c_str(), UnlinkatFlags::NoRemoveDir)?;
+    }
+    write_new(staging, name, &content, mode).map(|()| true)
+}
+
+/// What a copy has to be.
+struct Copied {
+    hash: ContentHash,
+    bytes: u64,
+    executable: bool,
 }
