@@ -114,6 +114,11 @@ impl Tree {
         Ok(tree)
     }
 
+    /// The run's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The folder of the tree.
     pub fn path(&self) -> PathBuf {
         self.folder.join(SHARED)
@@ -324,12 +329,20 @@ pub(crate) fn is_file(found: &FileStat) -> bool {
 
 /// The entries of an open folder.
 pub(crate) fn names(folder: &OwnedFd) -> nix::Result<Vec<CString>> {
+    names_up_to(folder, usize::MAX)
+}
+
+/// The first entries of an open folder.
+pub(crate) fn names_up_to(folder: &OwnedFd, most: usize) -> nix::Result<Vec<CString>> {
     let again = openat(folder, ".", OFlag::O_RDONLY | DIRECTORY, Mode::empty())?;
     let mut found = Vec::new();
     for entry in Dir::from_fd(again)?.iter() {
         let entry = entry?;
         let name = entry.file_name();
         if name != c"." && name != c".." {
+            if found.len() == most {
+                break;
+            }
             found.push(name.to_owned());
         }
     }

@@ -459,3 +459,32 @@ fn with_an_owner_nothing_is_read_that_its_agent_could_not_read() {
         "afterwards the host is itself again"
     );
 }
+
+#[test]
+fn a_desk_with_too_much_on_it_is_refused_in_bounded_time() {
+    let folder = Folder::new();
+    let limits = Limits {
+        entries: 20,
+        ..Limits::default()
+    };
+    let (broker, _) = Broker::open(&folder.0, Box::new(journal(&folder.0)), limits, 0).unwrap();
+    let mut desk = desk(&folder.0, &broker, "alice", None);
+    let flood = "mkdir flood && cd flood && seq 11000 | xargs touch";
+    let done = Command::new("sh")
+        .args(["-c", flood])
+        .current_dir(desk.path())
+        .status();
+    assert!(done.unwrap().success());
+    let error = desk.collect(None, &mut ()).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            DeskError::TooMany {
+                entries: 10_020,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert!(error.to_string().contains("10020"), "{error}");
+}
