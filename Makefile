@@ -64,8 +64,11 @@ bench: build
 	FORMICARIUM_BIN=$(abspath $(BIN)) $(CARGO) bench --locked
 
 ## The claims about the shipped scenarios, which `make test` checks over 20 seeds, over SEEDS seeds.
+## Before that desks and broker, killed KILLS times.
 SEEDS ?= 200
+KILLS ?= 200
 storm: build
+	FORMICARIUM_STORM_ROUNDS=$(KILLS) $(CARGO) test --locked -p formicarium-agents --test storm
 	FORMICARIUM_BIN=$(abspath $(BIN)) python3 scenarios/commons/claims.py --seeds $(SEEDS)
 
 lint:
