@@ -49,4 +49,4 @@ COPY --from=agents /usr/local/agents /usr/local/agents
 CMD ["run", "commons", "--cast", "claude", "--bind", "0.0.0.0"]
 
 FROM base
-CMD ["run", "commons", "--mode", "realtime", "--hz", "8", "--ticks", "0", "--bind", "0.0.0.0"]
+CMD ["run", "commons", "--mode", "realtime", "--hz", "8", "--ticks", "0", "--isolation", "best", "--bind", "0.0.0.0"]

@@ -12,7 +12,7 @@ MCP := $(or $(CARGO_TARGET_DIR),target)/mcp
 
 ## Build everything and watch eight harvesters share a field of apples. Others than these: make run CAST=greedy
 run: build
-	$(BIN) run commons $(if $(CAST),--cast $(CAST)) --mode realtime --hz 8 --ticks 0
+	$(BIN) run commons $(if $(CAST),--cast $(CAST)) --mode realtime --hz 8 --ticks 0 --isolation best
 
 ## The host, the shipped agents and the page that it embeds.
 build: $(PAGE)
@@ -64,8 +64,11 @@ bench: build
 	FORMICARIUM_BIN=$(abspath $(BIN)) $(CARGO) bench --locked
 
 ## The claims about the shipped scenarios, which `make test` checks over 20 seeds, over SEEDS seeds.
+## Before that desks and broker, killed KILLS times.
 SEEDS ?= 200
+KILLS ?= 200
 storm: build
+	FORMICARIUM_STORM_ROUNDS=$(KILLS) $(CARGO) test --locked -p formicarium-agents --test storm
 	FORMICARIUM_BIN=$(abspath $(BIN)) python3 scenarios/commons/claims.py --seeds $(SEEDS)
 
 lint:

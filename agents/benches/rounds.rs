@@ -9,6 +9,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use formicarium_agents::isolation::Isolation;
 use formicarium_agents::protocol::{self, FromAgent, Observe, ToAgent};
 use formicarium_agents::{
     AgentEvent, AgentEventBody, Agents, Nursery, Outgoing, Phase, Program, SeatPlan,
@@ -181,6 +182,7 @@ fn full(nursery: Nursery, count: usize, runtime: &tokio::runtime::Runtime) -> Fu
                     seat,
                     run: "rounds".into(),
                     program: program.clone(),
+                    isolation: Isolation::ADVISORY,
                 },
             )
         })

@@ -170,11 +170,13 @@ pub enum FaultKind {
     Stalled,
     /// The program's version is outside the range that was tested.
     UntestedVersion,
+    /// The seat keeps more in its folders than its limits allow. The process is ended.
+    OverLimit,
 }
 
 impl FaultKind {
     /// All kinds, in the order of their declaration.
-    pub const ALL: [FaultKind; 18] = [
+    pub const ALL: [FaultKind; 19] = [
         FaultKind::Garbage,
         FaultKind::NotUtf8,
         FaultKind::BadMessage,
@@ -193,6 +195,7 @@ impl FaultKind {
         FaultKind::ModelError,
         FaultKind::Stalled,
         FaultKind::UntestedVersion,
+        FaultKind::OverLimit,
     ];
 
     /// The word for this kind, as it stands in recordings and on the page, for example `half-line`.
@@ -216,6 +219,7 @@ impl FaultKind {
             FaultKind::ModelError => "model-error",
             FaultKind::Stalled => "stalled",
             FaultKind::UntestedVersion => "untested-version",
+            FaultKind::OverLimit => "over-limit",
         }
     }
 }

@@ -6,20 +6,25 @@
 //! * [`adapter`]: turns what a process writes into typed messages and faults
 //! * [`broker`]: leases, publishes and versions of the shared tree
 //! * [`process`]: keepers, the state machine of a process, and the driver of them all ([`Agents`])
+//! * [`isolation`]: what a seat's process may reach, and what this machine can enforce
 //! * [`gateway`]: the model door between the seats' agents and a model's API
 //! * [`mcp`]: a seat as tools: what they are, and what a call of one means
+//! * [`escape`]: attacks of one seat on another, to prove what isolation holds
 //! * [`workspace`]: a seat's folders, its environment, and where its command is found
 //! * [`event`]: what the host is told
 //! * [`plan`]: what the host asks for
 
 pub mod adapter;
 pub mod broker;
+pub mod escape;
 pub mod event;
 pub mod gateway;
+pub mod isolation;
 pub mod mcp;
 pub mod plan;
 pub mod process;
 pub mod protocol;
+mod sys;
 pub mod workspace;
 
 pub use event::{

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::isolation::Isolation;
+
 /// One seat that a process fills.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeatPlan {
@@ -17,6 +19,8 @@ pub struct SeatPlan {
     pub program: Program,
     /// The seat's folder, `agents/<seat>` of the run's folder. It is made if it is missing.
     pub folder: PathBuf,
+    /// How it is kept apart from the others.
+    pub isolation: Isolation,
 }
 
 /// A program and how it is treated.
@@ -30,6 +34,10 @@ pub struct Program {
     pub env: Vec<(String, String)>,
     /// Files copied into the read-only folder `program/`: source, and name there (relative, no `..`).
     pub files: Vec<(PathBuf, String)>,
+    /// Folders and files that it may read and execute besides its own and the system's; absolute.
+    pub read: Vec<PathBuf>,
+    /// TCP ports that it may connect to, besides the model door's.
+    pub connect: Vec<u16>,
     /// What happens when it ends before the run does.
     pub restart: Restart,
     /// What it may use.
@@ -50,6 +58,8 @@ impl Program {
             args: Vec::new(),
             env: Vec::new(),
             files: Vec::new(),
+            read: Vec::new(),
+            connect: Vec::new(),
             restart: Restart::default(),
             limits: ProcessLimits::default(),
             ready_ms: 30_000,
@@ -79,6 +89,17 @@ impl AdapterPlan {
     /// Whether its tools reach it over a socket in the seat's folder.
     pub fn has_socket(&self) -> bool {
         matches!(self, AdapterPlan::Acp(_))
+    }
+
+    /// TCP port of the model door, for those that use it.
+    pub fn model_port(&self) -> Option<u16> {
+        let door = match self {
+            AdapterPlan::Stdio => None,
+            AdapterPlan::Claude(plan) => plan.model_door.as_ref(),
+            AdapterPlan::Acp(plan) => plan.model_door.as_ref(),
+        };
+        let url: http::Uri = door?.0.parse().ok()?;
+        url.port_u16()
     }
 
     /// Gives a program that plays with a model its prompt, and base URL and key of the model. Others need neither.
@@ -193,19 +214,41 @@ pub enum RestartPolicy {
     Always,
 }
 
-/// What a seat's process may use.
+/// What a seat's process may use. None: as much as the host itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProcessLimits {
     /// Size of the file `stderr.log` in bytes; what the process writes beyond is read and dropped.
     pub stderr_bytes: u64,
+    /// Writable private memory of one process, in bytes.
+    pub memory_bytes: Option<u64>,
+    /// Processes and threads at a time, at level `uid`: elsewhere the kernel would count the host's too.
+    pub processes: Option<u64>,
+    /// Open files of one process.
+    pub files: Option<u64>,
+    /// Size of one file in bytes.
+    pub file_bytes: Option<u64>,
+    /// Processor seconds of one process.
+    pub cpu_seconds: Option<u64>,
+    /// Bytes in `workspace`, `home` and `tmp` together. Beyond it the seat is stopped.
+    pub workspace_bytes: Option<u64>,
+    /// Files and folders there. Beyond it the seat is stopped.
+    pub workspace_files: Option<u64>,
 }
 
 impl Default for ProcessLimits {
-    /// 1 MiB of stderr.
+    /// Generous: a coding agent that installs packages and runs builds stays below. 1 MiB of stderr.
     fn default() -> Self {
+        const GIB: u64 = 1 << 30;
         Self {
             stderr_bytes: 1_048_576,
+            memory_bytes: Some(16 * GIB),
+            processes: Some(1024),
+            files: Some(4096),
+            file_bytes: Some(4 * GIB),
+            cpu_seconds: None,
+            workspace_bytes: Some(8 * GIB),
+            workspace_files: Some(500_000),
         }
     }
 }

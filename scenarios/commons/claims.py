@@ -46,7 +46,8 @@ class Outcome:
 def run(binary: str, cast: str, seed: int, folder: Path) -> Outcome:
     """One run with real agent processes, and what its recording says."""
     command = [binary, "run", str(HERE), "--cast", cast, "--seed", str(seed), "--ticks", str(TICKS)]
-    command += ["--headless", "--json", "--out", str(folder)]
+    # The shipped players alone; the folder may be one that nobody else enters.
+    command += ["--headless", "--json", "--out", str(folder), "--isolation", "advisory"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         sys.exit(f"claims.py: {' '.join(command)} ended with status {done.returncode}:\n{done.stderr[-2000:]}")

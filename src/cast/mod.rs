@@ -49,7 +49,7 @@ pub struct Rule {
 #[derive(Debug, Clone)]
 pub enum AgentKind {
     /// A process.
-    Process(ProcessRule),
+    Process(Box<ProcessRule>),
     /// Claude Code.
     Claude(Box<ClaudeRule>),
     /// Any ACP agent.
@@ -81,6 +81,10 @@ pub struct ProcessRule {
     pub files: Vec<String>,
     /// Added to the clean environment.
     pub env: Vec<(String, String)>,
+    /// Folders and files that it may read besides its own and the system's.
+    pub read: Vec<PathBuf>,
+    /// TCP ports that it may connect to.
+    pub connect: Vec<u16>,
     /// What happens when it ends.
     pub restart: Restart,
     /// Its limits.
@@ -96,6 +100,8 @@ impl Default for ProcessRule {
             args: Vec::new(),
             files: Vec::new(),
             env: Vec::new(),
+            read: Vec::new(),
+            connect: Vec::new(),
             restart: Restart::default(),
             limits: ProcessLimits::default(),
             ready_ms: 10_000,
@@ -107,7 +113,7 @@ impl Default for ProcessRule {
 #[derive(Debug, Clone)]
 pub enum Agent {
     /// A process.
-    Process(Program),
+    Process(Box<Program>),
     /// Whichever MCP client comes with the seat's token.
     Mcp {
         /// The first tick waits so long for one.
@@ -252,12 +258,12 @@ pub fn override_rule(given: &str) -> Result<Rule, CastError> {
                 })
                 .cloned()
                 .collect();
-            AgentKind::Process(ProcessRule {
+            AgentKind::Process(Box::new(ProcessRule {
                 command,
                 args: words,
                 files,
                 ..ProcessRule::default()
-            })
+            }))
         }
     };
     Ok(Rule {
@@ -320,7 +326,7 @@ pub fn seat(
                 AgentKind::Process(process) => {
                     program(process, base, &file).map(|(label, program)| Seated {
                         label,
-                        agent: Agent::Process(program),
+                        agent: Agent::Process(Box::new(program)),
                         prompt: None,
                         budget: Budget::default(),
                     })
@@ -330,7 +336,7 @@ pub fn seat(
                     program.adapter = acp::plan(rule);
                     Ok(Seated {
                         label,
-                        agent: Agent::Process(program),
+                        agent: Agent::Process(Box::new(program)),
                         prompt: rule.prompt.clone(),
                         budget: rule.budget.clone(),
                     })
@@ -341,7 +347,7 @@ pub fn seat(
                     let model = rule.model.as_deref().unwrap_or("default model");
                     Ok(Seated {
                         label: format!("{label} ({model})"),
-                        agent: Agent::Process(program),
+                        agent: Agent::Process(Box::new(program)),
                         prompt: rule.prompt.clone(),
                         budget: rule.budget.clone(),
                     })
@@ -406,6 +412,8 @@ fn program(
         command,
         args,
         env: rule.env.clone(),
+        read: rule.read.clone(),
+        connect: rule.connect.clone(),
         restart: rule.restart,
         limits: rule.limits,
         ready_ms: rule.ready_ms,
@@ -478,6 +486,44 @@ mod tests {
             b"format = 1\n[[seat]]\nmatch = \"*\"\nagent = \"mcp\"\nbudget = { tokens = 1 }\n";
         let faults = read::cast("casts/x.toml", "x", text).expect_err("no budget");
         assert!(format!("{faults:?}").contains("budget"), "{faults:?}");
+    }
+
+    #[test]
+    fn a_seat_has_limits_and_what_it_may_reach() {
+        let text = b"format = 1\n[[seat]]\nmatch = \"*\"\ncommand = \"x\"\nread = [\"/srv/data\"]\nconnect = [443]\n\
+            limits = { memory = 1000, processes = 10, files = 64, file_size = 5, cpu = 7, workspace_bytes = 9, workspace_files = 3 }\n";
+        let cast = read::cast("casts/x.toml", "x", text).expect("a cast");
+        let AgentKind::Process(process) = &cast.rules[0].agent else {
+            panic!("{cast:?}");
+        };
+        assert_eq!(
+            (&process.read[..], &process.connect[..]),
+            (&[PathBuf::from("/srv/data")][..], &[443][..])
+        );
+        let limits = process.limits;
+        let given = [
+            limits.memory_bytes,
+            limits.processes,
+            limits.files,
+            limits.file_bytes,
+            limits.cpu_seconds,
+            limits.workspace_bytes,
+            limits.workspace_files,
+        ];
+        assert_eq!(given, [1000, 10, 64, 5, 7, 9, 3].map(Some));
+        for bad in [
+            "read = [\"data\"]",
+            "connect = [0]",
+            "connect = [65536]",
+            "limits = { memory = 0 }",
+            "limits = { memroy = 1 }",
+        ] {
+            let text = format!("format = 1\n[[seat]]\nmatch = \"*\"\ncommand = \"x\"\n{bad}\n");
+            assert!(
+                read::cast("casts/x.toml", "x", text.as_bytes()).is_err(),
+                "{bad}"
+            );
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use formicarium_agents::{ProcessLimits, Restart, RestartPolicy};
 use formicarium_engine::Diagnostic;
 use formicarium_engine::scenario::reader::{Item, Reader, Table};
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{AgentKind, Cast, MCP_READY_MS, ProcessRule, Rule};
@@ -79,7 +80,7 @@ fn rule(table: &Table<'_>) -> Option<Rule> {
                 .and_then(|item| milliseconds(&item, 1..=3_600_000))
                 .unwrap_or(MCP_READY_MS),
         },
-        _ => AgentKind::Process(process(table, &ProcessRule::default())?),
+        _ => AgentKind::Process(Box::new(process(table, &ProcessRule::default())?)),
     };
     Some(Rule {
         pattern: pattern?,
@@ -112,6 +113,14 @@ pub(super) fn process(table: &Table<'_>, defaults: &ProcessRule) -> Option<Proce
             .table("env")
             .map(|env| env_of(&env))
             .unwrap_or_default(),
+        read: table
+            .get("read")
+            .map(|item| absolute(&item))
+            .unwrap_or_default(),
+        connect: table
+            .get("connect")
+            .map(|item| ports(&item))
+            .unwrap_or_default(),
         restart: table.table("restart").map_or(defaults.restart, |restart| {
             restart_of(&restart, defaults.restart)
         }),
@@ -134,6 +143,26 @@ pub(super) fn texts(item: &Item<'_>) -> Vec<String> {
         .unwrap_or_default()
         .iter()
         .filter_map(Item::text)
+        .collect()
+}
+
+/// Paths that mean the same from everywhere.
+fn absolute(item: &Item<'_>) -> Vec<PathBuf> {
+    let paths = texts(item).into_iter().map(PathBuf::from);
+    let (good, bad): (Vec<PathBuf>, Vec<PathBuf>) = paths.partition(|path| path.is_absolute());
+    for path in bad {
+        item.fault(format!("{path:?} is no absolute path"))
+            .expected("a path that begins with /");
+    }
+    good
+}
+
+fn ports(item: &Item<'_>) -> Vec<u16> {
+    item.list()
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|item| item.int(1..=65_535))
+        .map(|port| port as u16)
         .collect()
 }
 
@@ -175,8 +204,19 @@ fn restart_of(table: &Table<'_>, defaults: Restart) -> Restart {
 
 fn limits_of(table: &Table<'_>) -> ProcessLimits {
     let defaults = ProcessLimits::default();
+    let limit = |key: &str, default: Option<u64>| {
+        let given = table.get(key).and_then(|item| item.int(1..=1 << 50));
+        given.map_or(default, |number| Some(number as u64))
+    };
     ProcessLimits {
         stderr_bytes: table.int_or("stderr", 0..=1 << 30, defaults.stderr_bytes as i64) as u64,
+        memory_bytes: limit("memory", defaults.memory_bytes),
+        processes: limit("processes", defaults.processes),
+        files: limit("files", defaults.files),
+        file_bytes: limit("file_size", defaults.file_bytes),
+        cpu_seconds: limit("cpu", defaults.cpu_seconds),
+        workspace_bytes: limit("workspace_bytes", defaults.workspace_bytes),
+        workspace_files: limit("workspace_files", defaults.workspace_files),
     }
 }
 

@@ -1,4 +1,5 @@
-//! `formicarium doctor`: which agent programs this machine has, what a seat of each needs, and how many fit.
+//! `formicarium doctor`: which agent programs this machine has, what a seat of each needs, how many fit, and how seats
+//! can be kept apart here.
 //!
 //! Looks and reports; changes nothing.
 
@@ -7,16 +8,31 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use formicarium_agents::isolation::Level;
+use formicarium_agents::isolation::probe::{Finding, Probe, Right};
+use formicarium_agents::isolation::reach::closed_to_others;
+use formicarium_agents::isolation::uid::UidRange;
 use formicarium_agents::workspace::command::search_folders;
 use serde::Serialize;
 
-use super::Exit;
+use super::{Exit, attack};
+use crate::run::seclusion::Wanted;
 
 #[derive(Debug, Args)]
 pub(super) struct DoctorArgs {
     /// Print one JSON object on standard output instead of a report.
     #[arg(long)]
     json: bool,
+    /// Users that seats may have, at isolation level uid.
+    #[arg(long, value_name = "FIRST-LAST", default_value_t = UidRange::DEFAULT)]
+    uids: UidRange,
+    /// Try the attacks of the escape suite on this machine (docs/escape-suite.md); exits 0 if all was as documented. A
+    /// word chooses the cases that have it in their names.
+    #[arg(long, value_name = "CASES", num_args = 0..=1, default_missing_value = "")]
+    attack: Option<String>,
+    /// The level that the attacks are tried against, instead of the one that a run would have.
+    #[arg(long, value_enum, requires = "attack")]
+    isolation: Option<Wanted>,
 }
 
 /// An agent program and what a seat of it needs.
@@ -98,14 +114,90 @@ struct Found {
     fits_as_planned: Option<u64>,
 }
 
+/// How seats can be kept apart here.
+#[derive(Debug, Serialize)]
+struct Apart {
+    /// What `run` takes by itself.
+    level: &'static str,
+    /// Whether it can be enforced.
+    enforced: bool,
+    /// The strongest that can be.
+    best: &'static str,
+    rights: Vec<Finding>,
+    /// The folder that keeps seats' users from the host's own programs.
+    programs_closed_by: Option<PathBuf>,
+    /// The folder that keeps seats' users from runs made here, whose seats' folders then lie elsewhere.
+    runs_closed_by: Option<PathBuf>,
+}
+
+fn isolation(uids: UidRange) -> Apart {
+    let probe = Probe::new(uids);
+    let level = match nix::unistd::geteuid().is_root() {
+        true => Level::Uid,
+        false => Level::Landlock,
+    };
+    let closed = |folder: Option<PathBuf>| match level {
+        Level::Uid => folder.as_deref().and_then(closed_to_others),
+        _ => None,
+    };
+    let own = std::env::current_exe().ok();
+    Apart {
+        level: level.word(),
+        enforced: probe.missing(level).is_empty(),
+        best: probe.best().word(),
+        programs_closed_by: closed(own.and_then(|own| Some(own.parent()?.to_owned()))),
+        runs_closed_by: closed(std::env::current_dir().ok()),
+        rights: probe.findings,
+    }
+}
+
+fn show(apart: &Apart) {
+    println!("\nisolation (docs/isolation.md):");
+    for finding in &apart.rights {
+        println!(
+            "  {:36} {:4} {}",
+            finding.right.words(),
+            if finding.held { "yes" } else { "no" },
+            finding.reason
+        );
+        if !finding.held && finding.right != Right::Cgroup {
+            println!("  {:41} to have it: {}", "", finding.right.remedy());
+        }
+    }
+    match apart.enforced {
+        true => println!("  a run here has the level {}", apart.level),
+        false => println!(
+            "  a run here wants the level {} and ends, since it cannot be enforced; --isolation best gives {}",
+            apart.level, apart.best
+        ),
+    }
+    if let Some(folder) = &apart.programs_closed_by {
+        println!(
+            "  seats cannot run the programs beside this one: other users may not enter {}; install it elsewhere, or chmod o+x",
+            folder.display()
+        );
+    }
+    if let Some(folder) = &apart.runs_closed_by {
+        println!(
+            "  seats' folders of runs made here lie below /var/lib/formicarium: other users may not enter {}",
+            folder.display()
+        );
+    }
+}
+
 pub(super) fn run(args: &DoctorArgs) -> Exit {
+    if let Some(only) = &args.attack {
+        return attack::run(args.isolation, args.uids, Some(only), args.json);
+    }
+    // First: it forks, which only a process with one thread may do.
+    let isolation = isolation(args.uids);
     let machine = machine();
     let found: Vec<Found> = KNOWN.iter().map(|known| look(known, &machine)).collect();
     let key = std::env::var("ANTHROPIC_API_KEY").is_ok_and(|key| !key.is_empty());
     if args.json {
         println!(
             "{}",
-            serde_json::json!({"machine": machine, "agents": found, "anthropic_api_key": key})
+            serde_json::json!({"machine": machine, "agents": found, "anthropic_api_key": key, "isolation": isolation})
         );
         return Exit::Good;
     }
@@ -144,6 +236,7 @@ pub(super) fn run(args: &DoctorArgs) -> Exit {
             );
         }
     }
+    show(&isolation);
     Exit::Good
 }
 

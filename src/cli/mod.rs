@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, and what they share about exits and diagnostics.
 
+mod attack;
 mod bridge;
 mod check;
 mod cost;
@@ -61,7 +62,7 @@ enum Command {
     Runs(runs::RunsArgs),
     /// Show what the seats of a run have used: tokens, calls, money.
     Cost(cost::CostArgs),
-    /// Show which agent programs this machine has and how many seats of each it can hold.
+    /// Show which agent programs this machine has, how many seats of each it can hold, and how they can be kept apart.
     Doctor(doctor::DoctorArgs),
 }
 

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use formicarium_agents::gateway::{DEFAULT_UPSTREAM, Secret};
+use formicarium_agents::isolation::Level;
+use formicarium_agents::isolation::uid::UidRange;
 use formicarium_agents::{Nursery, StartError, raise_descriptor_limit};
 use formicarium_engine::{Bundle, Diagnostic, Mode, Scenario, World};
 use thiserror::Error;
@@ -21,6 +23,7 @@ use crate::library::{self, LibraryError};
 use crate::run::budget::Budget;
 use crate::run::progress::Progress;
 use crate::run::prompt::{PromptError, Prompts};
+use crate::run::seclusion::{self, Seclusion, SeclusionError, Wanted};
 use crate::run::{self, Plan, RunError, Summary, Timing, Upstream};
 
 #[derive(Debug, Args)]
@@ -66,6 +69,13 @@ pub(super) struct RunArgs {
     /// Print one JSON object on standard output at the end, and nothing else there.
     #[arg(long)]
     json: bool,
+    /// How the kernel keeps agents apart. Default: uid as root, landlock otherwise; what cannot be enforced ends the run
+    /// before it begins.
+    #[arg(long, value_enum)]
+    isolation: Option<Wanted>,
+    /// Users that seats may have, at isolation level uid.
+    #[arg(long, value_name = "FIRST-LAST", default_value_t = UidRange::DEFAULT)]
+    uids: UidRange,
     /// What a recording survives.
     #[arg(long, value_enum, default_value_t = Durability::Process)]
     durability: Durability,
@@ -111,6 +121,8 @@ enum SetUpError {
     Agents(#[from] StartError),
     #[error(transparent)]
     Prompt(#[from] PromptError),
+    #[error(transparent)]
+    Seclusion(#[from] SeclusionError),
 }
 
 /// Open files of the host besides its agents': recording, page, spectators.
@@ -128,7 +140,11 @@ pub(super) fn run(args: RunArgs, logs: LogFormat) -> Exit {
         Err(error) => return fail(Exit::Failed, &error),
     };
     let current = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
-    let plan = match plan(&args, &current) {
+    let level = match seclusion::level(args.isolation, args.uids) {
+        Ok(level) => level,
+        Err(error) => return fail(Exit::Usage, &error),
+    };
+    let plan = match plan(&args, &current, level) {
         Ok(plan) => plan,
         Err(SetUpError::Broken(list, bundle)) => {
             diagnose::print(&list, &bundle);
@@ -141,7 +157,7 @@ pub(super) fn run(args: RunArgs, logs: LogFormat) -> Exit {
             diagnose::print(&list, &bundle);
             return Exit::Usage;
         }
-        Err(error @ (SetUpError::Io { .. } | SetUpError::Agents(_))) => {
+        Err(error @ (SetUpError::Io { .. } | SetUpError::Agents(_) | SetUpError::Seclusion(_))) => {
             return fail(Exit::Failed, &error);
         }
         Err(error) => return fail(Exit::Usage, &error),
@@ -165,7 +181,7 @@ pub(super) fn run(args: RunArgs, logs: LogFormat) -> Exit {
 }
 
 /// Checks everything and makes the run's folder; starts nothing.
-fn plan(args: &RunArgs, current: &Path) -> Result<Plan, SetUpError> {
+fn plan(args: &RunArgs, current: &Path, level: Level) -> Result<Plan, SetUpError> {
     let source = library::find(&args.scenario)?;
     let broken = |list| SetUpError::Broken(list, source.bundle.clone());
     let scenario = Scenario::load(&source.bundle).map_err(broken)?;
@@ -238,6 +254,11 @@ fn plan(args: &RunArgs, current: &Path) -> Result<Plan, SetUpError> {
         .filter(|seated| matches!(seated.agent, Agent::Process(_) | Agent::Mcp { .. }))
         .count();
     raise_descriptor_limit(processes, DESCRIPTORS)?;
+    let processes = seated
+        .iter()
+        .filter(|seated| matches!(seated.agent, Agent::Process(_)))
+        .count();
+    let seclusion = Seclusion::new(level, args.uids, processes, &run, &dir)?;
     let cast_name = match overrides.is_empty() {
         true => cast.name,
         false => format!("{} + --agent", cast.name),
@@ -263,6 +284,7 @@ fn plan(args: &RunArgs, current: &Path) -> Result<Plan, SetUpError> {
             Durability::Process => "process".into(),
             Durability::Power => "power".into(),
         },
+        seclusion,
         epoch: run::token(),
     })
 }
@@ -306,9 +328,7 @@ async fn live(
         serving = Some(tokio::spawn(server::serve(listener, feed.hub(), token)));
     }
     tracing::info!(dir = %dir.display(), seed, cast, "recording");
-    tracing::warn!(
-        "isolation is advisory: agents run as you do and could reach your files; run only agents that you trust"
-    );
+    ready.seclusion().tell();
 
     let (stopper, stop) = watch::channel(false);
     let signals = tokio::spawn(async move {

@@ -17,6 +17,7 @@ mod model_door;
 mod players;
 pub mod progress;
 pub mod prompt;
+pub mod seclusion;
 mod tick;
 mod timing;
 mod world_thread;
@@ -50,6 +51,7 @@ pub use model_door::Upstream;
 use players::Players;
 use progress::Progress;
 use prompt::{PromptError, Prompts};
+use seclusion::Seclusion;
 use tick::{Awaited, TickLoop};
 pub use timing::Timing;
 use world_thread::{WorldGone, WorldThread};
@@ -95,6 +97,8 @@ pub struct Plan {
     pub model: Upstream,
     /// `process` or `power`.
     pub durability: String,
+    /// How the seats are kept apart.
+    pub seclusion: Seclusion,
     /// Random word that names this host process on the feed.
     pub epoch: String,
 }
@@ -191,9 +195,16 @@ struct PlanRest {
     model: Upstream,
     prompts: Prompts,
     budget: Budget,
+    /// Holds the users of the seats until the run is over.
+    seclusion: Seclusion,
 }
 
 impl Ready {
+    /// How the seats are kept apart.
+    pub fn seclusion(&self) -> &Seclusion {
+        &self.plan.seclusion
+    }
+
     /// The feed, for the server.
     pub fn feed(&self) -> Option<&Feed> {
         self.feed.as_ref()
@@ -226,7 +237,7 @@ pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
         hz,
         ticks,
         cast: plan.cast.clone(),
-        isolation: "advisory".into(),
+        isolation: plan.seclusion.level().to_string(),
         durability: plan.durability.clone(),
         semantics: SEMANTICS,
         host_version: env!("CARGO_PKG_VERSION").into(),
@@ -315,6 +326,7 @@ pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
             model: plan.model,
             prompts: plan.prompts,
             budget: plan.budget,
+            seclusion: plan.seclusion,
         },
         board: Board::new(&names),
         catalogue,
@@ -392,14 +404,15 @@ pub async fn execute(
             Agent::Process(program) => {
                 awaited[seat] = Awaited::Process(Duration::from_millis(program.ready_ms));
                 let name = board.name(seat).to_owned();
-                let folder = plan.dir.join("agents").join(&name);
+                let folder = plan.seclusion.folder(&name);
                 plans.push((
                     seat,
                     SeatPlan {
                         seat: name,
-                        program,
+                        program: *program,
                         folder,
                         run: plan.run.clone(),
+                        isolation: plan.seclusion.of(plans.len()),
                     },
                 ));
             }

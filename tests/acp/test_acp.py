@@ -65,6 +65,8 @@ class Acp(unittest.TestCase):
             self.skipTest(f"NOT TESTED: the ACP adapter of Claude Code is not at {agent}; install it (make agents)")
         self.folder = Path(tempfile.mkdtemp(prefix="formicarium-acp-"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        # The users of seats pass through it.
+        self.folder.chmod(0o755)
         self.log = self.folder / "standin.log"
         standin = subprocess.Popen(
             [sys.executable, ROOT / "tests/standin/standin.py", "--port", "0", "--play", "--log", self.log],
@@ -111,7 +113,7 @@ class Acp(unittest.TestCase):
 
         self.assertEqual(processes(mark), {}, "no process is left")
         self.assertFalse((run / "agents/harvester-1/mcp.sock").exists(), "no socket is left")
-        self.assertEqual((run / "agents/harvester-1").stat().st_mode & 0o777, 0o700)
+        self.assertEqual((run / "agents/harvester-1").stat().st_mode & 0o777, 0o700, "the seat's folder is closed")
 
         self.secrets(seen)
         self.recording(run)

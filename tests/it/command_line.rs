@@ -209,3 +209,20 @@ fn realtime_keeps_its_beat() {
         "80 ticks at 40 Hz were over after {last} ms"
     );
 }
+
+#[test]
+fn the_escape_suite_runs_on_this_machine() {
+    let output = output(&["doctor", "--attack", "file.w"]);
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    let last = text.lines().last().expect("a line");
+    let words: Vec<&str> = last.split(' ').collect();
+    assert_eq!(
+        (words[0], words[2], words[6..].join(" ").as_str()),
+        ("cases", "held", "failed 0"),
+        "{last}"
+    );
+    assert!(words[1].parse::<usize>().expect("a number") > 0, "{last}");
+    let output = crate::host::output(&["doctor", "--attack", "no-such-case"]);
+    assert_eq!(output.status.code(), Some(2));
+}

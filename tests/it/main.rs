@@ -8,6 +8,7 @@ mod faults;
 mod feed;
 mod goldens;
 mod host;
+mod isolation;
 mod questions;
 mod recording;
 mod seats;

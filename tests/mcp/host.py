@@ -27,6 +27,8 @@ class Host:
         agents: tuple[str, ...] = (f"{SEAT}=mcp", "*=builtin:noop"),
     ) -> None:
         self.folder = tempfile.TemporaryDirectory(prefix="formicarium-mcp-")
+        # The users of seats pass through it.
+        Path(self.folder.name).chmod(0o755)
         self.out = Path(self.folder.name) / "run"
         command = [BIN, "run", str(scenario), "--seed", "1", "--headless", "--json", "--out", str(self.out), *args]
         for agent in agents:

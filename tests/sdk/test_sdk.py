@@ -17,6 +17,7 @@ import tempfile
 import unittest
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 REPO = Path(__file__).resolve().parents[2]
 EXAMPLES = REPO / "agents" / "examples"
@@ -40,6 +41,8 @@ def cast(url: str) -> str:
             "args": ["agent.py"],
             "files": [str(EXAMPLES / "claude-agent-sdk-python" / "agent.py"), str(EXAMPLES / "formicarium.py")],
             "env": {**model, "ANTHROPIC_API_KEY": "python"},
+            "connect": [urlsplit(url).port],
+            "read": [str(AGENTS)],
         },
         {
             "match": "harvester-2",
@@ -51,6 +54,8 @@ def cast(url: str) -> str:
                 "ANTHROPIC_API_KEY": "typescript",
                 "FORMICARIUM_NODE_MODULES": str(AGENTS / "node_modules"),
             },
+            "connect": [urlsplit(url).port],
+            "read": [str(AGENTS)],
         },
     ]
     lines = ["format = 1"]
@@ -123,6 +128,8 @@ class Sdk(unittest.TestCase):
     def run_with(self, deadline: str, faults: list[Json]) -> Run:
         self.assertTrue(HOST.exists(), f"there is no host at {HOST}: make build, or set FORMICARIUM_BIN")
         folder = tempfile.TemporaryDirectory()
+        # The users of seats pass through it.
+        Path(folder.name).chmod(0o755)
         self.addCleanup(folder.cleanup)
         run = Run(Path(folder.name), deadline, faults)
         self.assertEqual(run.done.returncode, 0, run.says())

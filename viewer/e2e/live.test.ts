@@ -19,7 +19,7 @@ beforeAll(async () => {
   const binary = resolve(process.env["FORMICARIUM_BIN"] ?? join(ROOT, "../target/release/formicarium"));
   if (!existsSync(binary)) throw new Error(`no host at ${binary}: run \`cargo build --release\` first, or set FORMICARIUM_BIN`);
   out = mkdtempSync(join(tmpdir(), "formicarium-page-"));
-  const started = await startWithLink(binary, ["run", "scenarios/commons", "--mode", "realtime", "--hz", "8", "--ticks", "0", "--port", "0", "--out", join(out, "run")], resolve(ROOT, ".."));
+  const started = await startWithLink(binary, ["run", "scenarios/commons", "--mode", "realtime", "--hz", "8", "--ticks", "0", "--port", "0", "--isolation", "advisory", "--out", join(out, "run")], resolve(ROOT, ".."));
   host = started.child;
   browser = await launch();
   page = await browser.newPage({ viewport: { width: 1280, height: 800 }, colorScheme: "light" });

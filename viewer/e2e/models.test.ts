@@ -32,7 +32,7 @@ async function standin(): Promise<string> {
 test.runIf(installed)("what models think, call and cost is on the page as it comes", async () => {
   out = mkdtempSync(join(tmpdir(), "formicarium-models-"));
   const env = { ...process.env, ANTHROPIC_BASE_URL: await standin(), ANTHROPIC_API_KEY: "key-of-the-test" };
-  const args = ["run", "scenarios/commons", "--cast", "claude", "--set", "harvesters=2", "--ticks", "0", "--port", "0", "--out", join(out, "run")];
+  const args = ["run", "scenarios/commons", "--cast", "claude", "--set", "harvesters=2", "--ticks", "0", "--port", "0", "--isolation", "advisory", "--out", join(out, "run")];
   const { child, link } = await startWithLink(binary, args, resolve(ROOT, ".."), env);
   running.push(child);
   browser = await launch();

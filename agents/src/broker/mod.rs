@@ -5,10 +5,12 @@
 //!
 //! * [`Broker`]: one owner of all of it; a batch of publishes is one commit
 //! * [`thread`]: the thread that owns the broker and gathers batches
-//! * [`lease`], [`publish`], [`merge`], [`index`]: what may be, decided without files
+//! * [`lease`], [`publish`], `check`, [`merge`], [`index`]: what may be, decided without files
 //! * [`journal`], [`version`]: what is kept, and by whom
 //! * [`tree`], [`recover`]: the shared tree on disk
 
+mod check;
+mod granting;
 pub mod index;
 pub mod journal;
 pub mod lease;
@@ -185,119 +187,6 @@ impl Broker {
         }
     }
 
-    fn lease_fact(&mut self, tick: u64, lease: &Lease, change: LeaseChange) {
-        let sequence = self.next_sequence();
-        let fact = LeaseFact::new(sequence, tick, lease, change);
-        self.pending.push(Fact::Lease(fact));
-    }
-
-    /// Ends leases whose time is over, and returns them.
-    pub fn expire(&mut self, tick: u64, now_ms: u64) -> Vec<Lease> {
-        let ended = self.leases.expire(now_ms);
-        for lease in &ended {
-            let how = LeaseEnd::Expired;
-            self.lease_fact(tick, lease, LeaseChange::Ended { how });
-        }
-        ended
-    }
-
-    /// Grants a lease; waits for no disk. Its fact is durable with the next commit, before any publish under it.
-    ///
-    /// # Errors
-    /// Another holds something in the scope; a limit; the journal has failed.
-    pub fn grant(
-        &mut self,
-        scope: Scope,
-        seat: &str,
-        ttl_ms: u64,
-        tick: u64,
-        now_ms: u64,
-    ) -> Result<Lease, BrokerError> {
-        self.usable()?;
-        self.expire(tick, now_ms);
-        if self.leases.next_token() >= self.tokens_below {
-            self.commit(Batch::default())?;
-        }
-        let text = scope.to_string();
-        let known = self.leases.next_token();
-        match self.leases.grant(scope, seat, ttl_ms) {
-            Ok(lease) if lease.token < known => {
-                self.lease_fact(tick, &lease, LeaseChange::Renewed { ttl_ms });
-                Ok(lease)
-            }
-            Ok(lease) => {
-                self.lease_fact(tick, &lease, LeaseChange::Granted { ttl_ms });
-                Ok(lease)
-            }
-            Err(error) => {
-                if let LeaseError::Held { .. } = &error {
-                    let sequence = self.next_sequence();
-                    self.pending.push(Fact::Refusal(Refusal {
-                        sequence,
-                        path: text,
-                        seat: Some(seat.to_owned()),
-                        tick,
-                        reason: Reason::Leased,
-                        why: error.to_string(),
-                        wanted: None,
-                        base: None,
-                        current: None,
-                    }));
-                }
-                Err(error.into())
-            }
-        }
-    }
-
-    /// Puts the end of a lease off.
-    ///
-    /// # Errors
-    /// It ended or is another's; the journal has failed.
-    pub fn renew(
-        &mut self,
-        token: u64,
-        seat: &str,
-        ttl_ms: u64,
-        tick: u64,
-        now_ms: u64,
-    ) -> Result<Lease, BrokerError> {
-        self.usable()?;
-        self.expire(tick, now_ms);
-        let lease = self.leases.renew(token, seat, ttl_ms)?;
-        self.lease_fact(tick, &lease, LeaseChange::Renewed { ttl_ms });
-        Ok(lease)
-    }
-
-    /// Ends a lease at its holder's wish.
-    ///
-    /// # Errors
-    /// It ended or is another's; the journal has failed.
-    pub fn release(
-        &mut self,
-        token: u64,
-        seat: &str,
-        tick: u64,
-        now_ms: u64,
-    ) -> Result<Lease, BrokerError> {
-        self.usable()?;
-        self.expire(tick, now_ms);
-        let lease = self.leases.release(token, seat)?;
-        let how = LeaseEnd::Released;
-        self.lease_fact(tick, &lease, LeaseChange::Ended { how });
-        Ok(lease)
-    }
-
-    /// Ends all leases of a seat whose process is gone.
-    pub fn end_seat(&mut self, seat: &str, tick: u64, now_ms: u64) -> Vec<Lease> {
-        self.expire(tick, now_ms);
-        let ended = self.leases.end_seat(seat);
-        for lease in &ended {
-            let how = LeaseEnd::HolderGone;
-            self.lease_fact(tick, lease, LeaseChange::Ended { how });
-        }
-        ended
-    }
-
     /// Checks publishes in this order, commits them as one batch, and brings the tree to it. Returns when all of it is
     /// durable. Whoever comes later in the batch sees what came before.
     ///
@@ -347,11 +236,22 @@ impl Broker {
                 Some(content) => Ok(Some(content.to_vec())),
                 None => self.journal.content(hash),
             };
-            publish::check(publish, &self.index, &self.leases, &self.limits, &read)?
+            check::check(publish, &self.index, &self.leases, &self.limits, &read)?
         };
-        // Over a limit nothing is kept: the limit is there to bound what is.
-        let kept = !checked.refused.iter().any(|r| r.reason == Reason::Limit);
-        for change in publish.changes.iter().filter(|_| kept) {
+        // Refused content is kept, but for what a limit keeps out.
+        let over = |path: &TreePath| {
+            let mut refused = checked.refused.iter();
+            refused.any(|r| {
+                r.reason == Reason::Limit
+                    && r.path == *path
+                    && r.wanted.bytes() > self.limits.file_bytes
+            })
+        };
+        for change in publish
+            .changes
+            .iter()
+            .filter(|c| !checked.too_much && !over(&c.path))
+        {
             if let Wanted::File { content, hash, .. } = &change.wanted {
                 contents.insert(*hash, Arc::clone(content));
             }
@@ -441,9 +341,7 @@ impl Broker {
     /// Brings the tree to the versions after `before`, which are durable. What fails is repaired at the next publish.
     fn materialise(&mut self, before: u64, contents: &BTreeMap<ContentHash, Arc<[u8]>>) {
         let result = if self.tree_fault.is_some() {
-            recover::repair(&mut self.tree, self.journal.as_ref())
-                .map(drop)
-                .map_err(|error| error.to_string())
+            self.repair().map(drop).map_err(|error| error.to_string())
         } else {
             self.bring(before, contents)
         };
@@ -482,6 +380,18 @@ impl Broker {
     /// What is wrong with the shared tree, which is then behind the journal until the next publish or a restart.
     pub fn tree_fault(&self) -> Option<&str> {
         self.tree_fault.as_deref()
+    }
+
+    /// Makes the tree equal to the journal now: after a fault, or when somebody may have tampered with it.
+    ///
+    /// # Errors
+    /// See [`RecoverError`].
+    pub fn repair(&mut self) -> Result<Repaired, RecoverError> {
+        // Opened anew: the folders themselves may have been replaced.
+        let (tree, repaired) = recover(self.tree.folder(), self.journal.as_ref())?;
+        self.tree = tree;
+        self.tree_fault = None;
+        Ok(repaired)
     }
 
     /// Commits what waits and returns all facts that were committed since the last call: they belong into the next

@@ -80,21 +80,12 @@ pub enum RecoverError {
     },
 }
 
-/// Makes the tree in a run's folder equal to the journal.
+/// Makes the tree in a run's folder equal to the journal, and opens it.
 ///
 /// # Errors
 /// See [`RecoverError`].
 pub fn recover(folder: &Path, journal: &dyn Journal) -> Result<(Tree, Repaired), RecoverError> {
     let mut tree = Tree::open(folder)?;
-    let repaired = repair(&mut tree, journal)?;
-    Ok((tree, repaired))
-}
-
-/// The same on an open tree.
-///
-/// # Errors
-/// See [`RecoverError`].
-pub fn repair(tree: &mut Tree, journal: &dyn Journal) -> Result<Repaired, RecoverError> {
     let mut repaired = Repaired {
         staging_swept: tree.sweep()?,
         ..Repaired::default()
@@ -105,7 +96,7 @@ pub fn repair(tree: &mut Tree, journal: &dyn Journal) -> Result<Repaired, Recove
         .filter(|version| version.state != State::Absent)
         .map(|version| (version.path.clone(), version))
         .collect();
-    remove_strays(tree, &wanted, &mut repaired)?;
+    remove_strays(&mut tree, &wanted, &mut repaired)?;
     // In order of paths, so that a folder is there before what is in it.
     for version in wanted.values() {
         let path = &version.path;
@@ -121,7 +112,7 @@ pub fn repair(tree: &mut Tree, journal: &dyn Journal) -> Result<Repaired, Recove
                 bytes,
                 executable,
             } => {
-                if is_sound(tree, path, &hash, bytes, executable) {
+                if is_sound(&tree, path, &hash, bytes, executable) {
                     continue;
                 }
                 let content = journal.content(&hash)?;
@@ -136,7 +127,7 @@ pub fn repair(tree: &mut Tree, journal: &dyn Journal) -> Result<Repaired, Recove
             }
         }
     }
-    Ok(repaired)
+    Ok((tree, repaired))
 }
 
 /// Walks the folders that the journal knows and removes every entry that it does not, or knows as another kind.

@@ -4,7 +4,7 @@
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Broker, BrokerError, Outcome, Publish};
 
@@ -12,6 +12,8 @@ use super::{Broker, BrokerError, Outcome, Publish};
 const QUEUE: usize = 256;
 /// Most publishes in one commit.
 const BATCH: usize = 64;
+/// Longest time that a publish waits for others to share its commit; never more than a quarter of the last one.
+const GATHER: Duration = Duration::from_millis(2);
 
 type Call = Box<dyn FnOnce(&mut Broker, u64) + Send>;
 
@@ -52,7 +54,7 @@ impl BrokerThread {
         outcome.map_err(|why| BrokerError::Journal(super::JournalError(why)))
     }
 
-    /// Does something with the broker between two batches; the number is the time in milliseconds.
+    /// Does something with the broker between two batches; it waits for one commit at most. The number is the time in milliseconds.
     ///
     /// # Errors
     /// The thread has ended.
@@ -75,24 +77,35 @@ fn serve(mut broker: Broker, inbox: &Receiver<Request>) -> Broker {
     let began = Instant::now();
     let now = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (mut publishes, mut replies) = (Vec::new(), Vec::new());
+    // How many publishes the last batch had, and how long one may wait for as many again.
+    let (mut expected, mut patience) = (1, Duration::ZERO);
     while let Ok(first) = inbox.recv() {
+        // All that wait: calls are answered at once, publishes make up the batch. Whoever has a request here waits for
+        // its answer, so that nobody can tell this order from another.
         let mut next = Some(first);
-        // A call is answered in its turn: after the publishes that came before it.
-        let mut call = None;
+        let gather_until = Instant::now() + patience;
         while let Some(request) = next {
             match request {
                 Request::Publish(publish, reply) => {
                     publishes.push(publish);
                     replies.push(reply);
                 }
-                Request::Call(asked) => {
-                    call = Some(asked);
-                    break;
-                }
+                Request::Call(call) => call(&mut broker, now()),
             }
-            next = (publishes.len() < BATCH)
-                .then(|| inbox.try_recv().ok())
-                .flatten();
+            // Those of the last batch have only just been answered, and will mostly be back at once: a batch that did
+            // not wait for them would have one publish, and the next all the others.
+            next = match publishes.len() {
+                BATCH.. => None,
+                n if 0 < n && n < expected => {
+                    let left = gather_until.saturating_duration_since(Instant::now());
+                    inbox.recv_timeout(left).ok()
+                }
+                _ => inbox.try_recv().ok(),
+            };
+        }
+        let committing = Instant::now();
+        if !publishes.is_empty() {
+            expected = publishes.len();
         }
         if !publishes.is_empty() {
             match broker.publish(&publishes, now()) {
@@ -108,9 +121,7 @@ fn serve(mut broker: Broker, inbox: &Receiver<Request>) -> Broker {
                 }
             }
             publishes.clear();
-        }
-        if let Some(call) = call {
-            call(&mut broker, now());
+            patience = (committing.elapsed() / 4).min(GATHER);
         }
     }
     broker

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, renameat};
+use nix::fcntl::{
+    AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag, openat, openat2, renameat, renameat2,
+};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, fchmod, fchmodat, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
@@ -114,6 +116,11 @@ impl Tree {
         Ok(tree)
     }
 
+    /// The run's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The folder of the tree.
     pub fn path(&self) -> PathBuf {
         self.folder.join(SHARED)
@@ -161,17 +168,42 @@ impl Tree {
             self.error("write", path, errno)
         })?;
         let parent = self.parent(path)?;
-        let rename = || renameat(&self.staging, name.as_c_str(), &parent, path.name());
-        let mut renamed = rename();
-        if matches!(
-            renamed,
-            Err(Errno::EISDIR | Errno::ENOTEMPTY | Errno::EEXIST)
+        let failed = |tree: &Tree, errno| tree.error("rename a file to", path, errno);
+        // What stands there changes places with the new file and is then removed. Readers see one or the other, as with
+        // a plain rename over it; but that would make ext4 write the new file's data out before the next commit.
+        let exchange = RenameFlags::RENAME_EXCHANGE;
+        match renameat2(
+            &self.staging,
+            name.as_c_str(),
+            &parent,
+            path.name(),
+            exchange,
         ) {
-            self.discard(&parent, &c_name(path))
-                .map_err(|errno| self.error("remove the folder at", path, errno))?;
-            renamed = renameat(&self.staging, name.as_c_str(), &parent, path.name());
+            Ok(()) => {
+                let staging = self
+                    .staging
+                    .try_clone()
+                    .map_err(|_| failed(self, Errno::EMFILE))?;
+                self.discard(&staging, &name)
+                    .map_err(|errno| self.error("remove what stood at", path, errno))?;
+                Ok(())
+            }
+            Err(Errno::ENOENT) => renameat(&self.staging, name.as_c_str(), &parent, path.name())
+                .map_err(|errno| failed(self, errno)),
+            // A file system that cannot exchange.
+            Err(Errno::EINVAL | Errno::ENOSYS) => {
+                match fstatat(&parent, path.name(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+                    Ok(found) if is_dir(&found) => {
+                        self.discard(&parent, &c_name(path))
+                            .map_err(|errno| self.error("remove the folder at", path, errno))?;
+                    }
+                    _ => {}
+                }
+                renameat(&self.staging, name.as_c_str(), &parent, path.name())
+                    .map_err(|errno| failed(self, errno))
+            }
+            Err(errno) => Err(failed(self, errno)),
         }
-        renamed.map_err(|errno| self.error("rename a file to", path, errno))
     }
 
     /// Makes a folder in place of whatever stands at the path, unless it is one. True when it was made.
@@ -324,12 +356,20 @@ pub(crate) fn is_file(found: &FileStat) -> bool {
 
 /// The entries of an open folder.
 pub(crate) fn names(folder: &OwnedFd) -> nix::Result<Vec<CString>> {
+    names_up_to(folder, usize::MAX)
+}
+
+/// The first entries of an open folder.
+pub(crate) fn names_up_to(folder: &OwnedFd, most: usize) -> nix::Result<Vec<CString>> {
     let again = openat(folder, ".", OFlag::O_RDONLY | DIRECTORY, Mode::empty())?;
     let mut found = Vec::new();
     for entry in Dir::from_fd(again)?.iter() {
         let entry = entry?;
         let name = entry.file_name();
         if name != c"." && name != c".." {
+            if found.len() == most {
+                break;
+            }
             found.push(name.to_owned());
         }
     }

@@ -160,7 +160,7 @@ pub enum Reason {
     Together,
 }
 
-/// A path that was not published. The content that was refused is kept.
+/// A path that was not published. The content that was refused is kept, unless it was refused for its size.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
     /// Its place in the order of all facts.

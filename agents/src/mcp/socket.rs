@@ -8,13 +8,16 @@ use std::fs::{File, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, lchown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::PeerCredentials;
 use serde_json::Value;
 
 use crate::adapter::lines::{Lines, Piece};
+use crate::isolation::Owner;
 
 /// The socket's name in the seat's folder.
 pub const NAME: &str = "mcp.sock";
@@ -66,9 +69,14 @@ fn short<T>(path: &Path, use_it: impl FnOnce(&Path) -> io::Result<T>) -> io::Res
         return Err(ErrorKind::InvalidInput.into());
     };
     let folder = match folder.as_os_str().is_empty() {
-        true => File::open(".")?,
-        false => File::open(folder)?,
+        true => Path::new("."),
+        false => folder,
     };
+    // As a place only: who may pass through a folder may not always read it.
+    let folder = File::options()
+        .read(true)
+        .custom_flags(nix::libc::O_PATH)
+        .open(folder)?;
     use_it(
         &Path::new("/proc/self/fd")
             .join(folder.as_raw_fd().to_string())
@@ -85,13 +93,15 @@ pub fn connect(path: &Path) -> io::Result<UnixStream> {
 }
 
 impl Socket {
-    /// Makes the socket in a folder, in place of one that was left there. Folder and socket are for their owner alone
-    /// from then on.
+    /// Makes the socket in a folder, in place of one that was left there. The socket is for its owner alone, and without
+    /// an owner so is the folder.
     ///
     /// # Errors
     /// As the system says.
-    pub fn open(folder: &Path) -> io::Result<Self> {
-        std::fs::set_permissions(folder, Permissions::from_mode(0o700))?;
+    pub fn open(folder: &Path, owner: Option<Owner>) -> io::Result<Self> {
+        if owner.is_none() {
+            std::fs::set_permissions(folder, Permissions::from_mode(0o700))?;
+        }
         let path = folder.join(NAME);
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -100,6 +110,9 @@ impl Socket {
         let listener = short(&path, |path| UnixListener::bind(path))?;
         listener.set_nonblocking(true)?;
         std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+        if let Some(owner) = owner {
+            lchown(&path, Some(owner.uid), Some(owner.gid))?;
+        }
         Ok(Self {
             listener,
             path,
@@ -117,6 +130,20 @@ impl Socket {
     pub fn place(&self, place: usize) -> Option<(BorrowedFd<'_>, bool)> {
         let connection = self.places.get(place)?.as_ref()?;
         Some((connection.stream.as_fd(), !connection.waiting.is_empty()))
+    }
+
+    /// The process that made a connection.
+    pub fn peer(&self, place: usize) -> Option<i32> {
+        let connection = self.places.get(place)?.as_ref()?;
+        let peer = getsockopt(&connection.stream, PeerCredentials).ok()?;
+        Some(peer.pid())
+    }
+
+    /// Sends a connection away.
+    pub fn dismiss(&mut self, place: usize) {
+        if let Some(place) = self.places.get_mut(place) {
+            *place = None;
+        }
     }
 
     /// Takes one of those who want to connect, and says its place. Whoever finds no place is sent away.
@@ -243,7 +270,7 @@ mod tests {
         let folder = Folder::new("long");
         let deep = folder.0.join("x".repeat(100)).join("y".repeat(100));
         std::fs::create_dir_all(&deep).unwrap();
-        let mut socket = Socket::open(&deep).unwrap();
+        let mut socket = Socket::open(&deep, None).unwrap();
         let path = deep.join(NAME);
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&deep), mode(&path)), (0o700, 0o600));
@@ -272,9 +299,9 @@ mod tests {
     #[test]
     fn what_is_left_there_is_replaced_and_the_fifth_is_sent_away() {
         let folder = Folder::new("many");
-        let left = Socket::open(&folder.0).unwrap();
+        let left = Socket::open(&folder.0, None).unwrap();
         std::mem::forget(left);
-        let mut socket = Socket::open(&folder.0).unwrap();
+        let mut socket = Socket::open(&folder.0, None).unwrap();
         let path = folder.0.join(NAME);
         let mut clients: Vec<UnixStream> =
             (0..=CONNECTIONS).map(|_| connect(&path).unwrap()).collect();
@@ -293,7 +320,7 @@ mod tests {
     #[test]
     fn who_writes_or_leaves_too_much_is_closed() {
         let folder = Folder::new("much");
-        let mut socket = Socket::open(&folder.0).unwrap();
+        let mut socket = Socket::open(&folder.0, None).unwrap();
         let path = folder.0.join(NAME);
         let mut client = connect(&path).unwrap();
         let place = socket.accept().unwrap();

@@ -4,6 +4,7 @@
 //! start of folders and the end of processes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,12 +17,13 @@ use super::driver::Driver;
 use super::io::{DESCRIPTORS_PER_SOCKET, Poller, Token, raise_descriptor_limit};
 use super::link::{Link, Note, Outgoing};
 use super::nursery::Nursery;
+use super::quota::{self, Quota};
 use super::seat::Seat;
 use super::state::{Machine, Terms};
-use super::sys;
 use crate::adapter;
 use crate::event::AgentEvent;
 use crate::plan::SeatPlan;
+use crate::sys;
 use crate::workspace::{self, WorkspaceError};
 
 /// Descriptors that starting takes besides those kept for each process.
@@ -75,6 +77,8 @@ pub struct Agents {
     /// Slot of each seat index; `u32::MAX` for a seat that is no process.
     slots: Vec<u32>,
     task: JoinHandle<Nursery>,
+    /// Folders of seats with a user of their own.
+    gates: Vec<PathBuf>,
 }
 
 /// What senders and the driver have in common.
@@ -96,6 +100,8 @@ pub(super) struct Mail {
     pub(super) not_reading: BTreeSet<usize>,
     pub(super) resumed: BTreeSet<usize>,
     pub(super) ended: BTreeSet<usize>,
+    /// Seats that keep more in their folders than they may.
+    pub(super) over: BTreeMap<usize, String>,
     /// Lines for adapters that translate.
     pub(super) told: BTreeMap<usize, Told>,
     pub(super) shutdown: Option<Duration>,
@@ -118,6 +124,11 @@ impl Shared {
     /// Whether nobody holds the agents any more.
     pub(super) fn is_abandoned(&self) -> bool {
         self.abandoned.load(Ordering::Relaxed)
+    }
+
+    /// Says that a seat keeps more in its folders than it may.
+    pub(super) fn post_over(&self, slot: usize, why: String) {
+        self.post(|mail| mail.over.insert(slot, why));
     }
 
     fn post<R>(&self, write: impl FnOnce(&mut Mail) -> R) {
@@ -179,12 +190,24 @@ impl Agents {
             .handle()
             .and_then(sys::watch)
             .map_err(system("a place in tokio"))?;
+        let gates = seats
+            .iter()
+            .filter(|seat| seat.plan.isolation.owner.is_some())
+            .map(|seat| seat.at.root.clone())
+            .collect();
+        let quotas = seats
+            .iter()
+            .enumerate()
+            .filter_map(|(slot, seat)| Quota::of(slot, seat))
+            .collect();
+        tokio::spawn(quota::watch(Arc::downgrade(&shared), quotas));
         let driver = Driver::new(Arc::clone(&shared), nursery, seats, inbox);
         let task = tokio::spawn(driver.run(ready));
         Ok(Agents {
             shared,
             slots,
             task,
+            gates,
         })
     }
 
@@ -228,7 +251,16 @@ impl Agents {
     pub async fn shutdown(mut self, grace: Duration) {
         self.shared.post(|mail| mail.shutdown = Some(grace));
         if let Ok(nursery) = (&mut self.task).await {
-            let _ = tokio::task::spawn_blocking(move || nursery.finish()).await;
+            let gates = std::mem::take(&mut self.gates);
+            let _ = tokio::task::spawn_blocking(move || {
+                nursery.finish();
+                for gate in gates {
+                    if let Err(error) = workspace::close_gate(&gate) {
+                        tracing::warn!(folder = %gate.display(), %error, "a seat's folder could not be closed");
+                    }
+                }
+            })
+            .await;
         }
     }
 
@@ -251,7 +283,12 @@ fn prepare(plans: Vec<(usize, SeatPlan)>) -> Result<Vec<Seat>, Vec<(String, Work
     let mut seats = Vec::with_capacity(plans.len());
     let mut errors = Vec::new();
     for (slot, (index, plan)) in plans.into_iter().enumerate() {
-        match workspace::prepare(&plan.folder, &plan.seat, &plan.program.files) {
+        match workspace::prepare(
+            &plan.folder,
+            &plan.seat,
+            &plan.program.files,
+            plan.isolation.owner,
+        ) {
             Err(error) => errors.push((plan.seat, error)),
             Ok(at) => {
                 let program = &plan.program;
@@ -274,6 +311,7 @@ fn prepare(plans: Vec<(usize, SeatPlan)>) -> Result<Vec<Seat>, Vec<(String, Work
                     stdout: None,
                     control: None,
                     serial: 0,
+                    keeper: 0,
                     paused: false,
                     flooded: false,
                     log_start: 0,

@@ -203,6 +203,15 @@ impl Driver {
         for (slot, told) in mail.told {
             self.tell(slot, told);
         }
+        for (slot, why) in mail.over {
+            if !matches!(self.seats[slot].machine.state, State::Exited { .. }) {
+                self.fault(
+                    slot,
+                    Fault::new(FaultKind::OverLimit, Blame::Agent, why.clone()),
+                );
+            }
+            self.feed(slot, Event::StopAsked { reason: why });
+        }
         for (slot, reason) in mail.stops {
             self.feed(slot, Event::StopAsked { reason });
         }
@@ -267,7 +276,10 @@ impl Driver {
 
     fn take_report(&mut self, slot: usize, report: Report) {
         let event = match report {
-            Report::Spawned { .. } => Event::Spawned,
+            Report::Spawned { keeper } => {
+                self.seats[slot].keeper = keeper;
+                Event::Spawned
+            }
             Report::SpawnFailed { errno, stage } => {
                 let (blame, detail) =
                     explain_spawn(&self.seats[slot].plan.program.command, errno, stage);

@@ -18,13 +18,14 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{MsgFlags, recv, send};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{
-    ForkResult, Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, getpid, getppid, pipe2,
-    setsid,
+    ForkResult, Gid, Pid, Uid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, fchown, getpid,
+    getppid, pipe2, setsid,
 };
 
-use super::sys;
 use super::tree;
 use super::wire::{Command, Report, SpawnRequest, Stage};
+use crate::isolation::{self, Owner, uid};
+use crate::sys;
 
 /// How long a tree has between SIGTERM and SIGKILL when the host is gone.
 const ORPHAN_GRACE: Duration = Duration::from_millis(300);
@@ -50,7 +51,8 @@ pub(super) fn live(request: &SpawnRequest, ends: Ends) -> ! {
     } = ends;
     match start_agent(request, stdin, stdout) {
         Ok((main, stderr)) => {
-            report(&control, Report::Spawned { pid: main.as_raw() });
+            let keeper = getpid().as_raw();
+            report(&control, Report::Spawned { keeper });
             Keeper {
                 main: Some(main),
                 control: Some(control),
@@ -60,6 +62,7 @@ pub(super) fn live(request: &SpawnRequest, ends: Ends) -> ! {
                     left: request.stderr_bytes,
                     limit: request.stderr_bytes,
                 },
+                owner: request.isolation.owner,
                 killing: false,
                 kill_at: None,
             }
@@ -98,6 +101,12 @@ fn start_agent(
 ) -> Result<(Pid, OwnedFd), Failure> {
     let at = |stage| move |errno| (errno, stage);
     let (stderr, stderr_end) = pipe2(OFlag::O_CLOEXEC).map_err(at(Stage::Descriptors))?;
+    if let Some(owner) = request.isolation.owner {
+        // What opens /dev/stdout opens the pipe anew, by the rights of its owner.
+        for pipe in [&stdin, &stdout, &stderr_end] {
+            give(pipe, owner).map_err(at(Stage::User))?;
+        }
+    }
     let (failure, failure_end) = pipe2(OFlag::O_CLOEXEC).map_err(at(Stage::Descriptors))?;
     match sys::fork_single_threaded().map_err(at(Stage::Fork))? {
         ForkResult::Child => {
@@ -135,6 +144,12 @@ fn start_agent(
     }
 }
 
+/// Gives a pipe to a user.
+fn give(pipe: &OwnedFd, owner: Owner) -> nix::Result<()> {
+    let (uid, gid) = (Uid::from_raw(owner.uid), Gid::from_raw(owner.gid));
+    fchown(pipe, Some(uid), Some(gid))
+}
+
 /// In the forked child: becomes the agent, or says why not.
 fn become_agent(
     request: &SpawnRequest,
@@ -152,7 +167,7 @@ fn become_agent(
         sys::close_on_exec_from(3);
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
         chdir(request.folder.as_c_str()).map_err(at(Stage::Folder))?;
-        isolate(request).map_err(at(Stage::Isolation))?;
+        isolation::apply(&request.isolation).map_err(|(errno, step)| (errno, step.into()))?;
         // After isolation: a change of user clears it. If the keeper died before this call, its signal never comes.
         prctl::set_pdeathsig(Signal::SIGKILL).map_err(at(Stage::Session))?;
         if getppid() != keeper {
@@ -169,13 +184,6 @@ fn become_agent(
     }
 }
 
-/// The one place between fork and exec where a seat's rights are taken away: user, Landlock, seccomp, limits. For now
-/// only what every level has in common: no program gains rights by exec, and none dumps core into a seat's folder.
-fn isolate(_request: &SpawnRequest) -> nix::Result<()> {
-    prctl::set_no_new_privs()?;
-    nix::sys::resource::setrlimit(nix::sys::resource::Resource::RLIMIT_CORE, 0, 0)
-}
-
 struct Keeper {
     /// None once it has ended.
     main: Option<Pid>,
@@ -183,6 +191,8 @@ struct Keeper {
     control: Option<OwnedFd>,
     stderr: Option<OwnedFd>,
     log: StderrLog,
+    /// The user that nothing but this tree runs as.
+    owner: Option<Owner>,
     killing: bool,
     kill_at: Option<Instant>,
 }
@@ -205,6 +215,9 @@ impl Keeper {
                 self.kill_at = None;
             }
             let timeout = if self.killing {
+                if let Some(owner) = self.owner {
+                    uid::kill_all(owner);
+                }
                 tree::kill_all(&tree::children_of(me));
                 // Not on the death of every process of a big tree, and not in a tight loop for one that hangs in the
                 // kernel.

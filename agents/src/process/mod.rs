@@ -9,11 +9,11 @@ mod keeper;
 mod link;
 mod listen;
 mod nursery;
+mod quota;
 mod seat;
 mod state;
-mod sys;
 mod tools;
-mod tree;
+pub(crate) mod tree;
 mod wire;
 
 pub use agents::{Agents, StartError};

@@ -23,9 +23,10 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, getpid, setsid};
 
 use super::keeper::{self, Ends};
-use super::sys;
 use super::tree;
 use super::wire::{NurseryReport, REQUEST_BYTES, REQUEST_DESCRIPTORS, SpawnRequest};
+use crate::isolation::{Level, seccomp};
+use crate::sys;
 
 /// The small parent of all keepers, as the host holds it. It ends when this is dropped and its last keeper has ended.
 #[derive(Debug)]
@@ -237,6 +238,10 @@ fn receive(socket: &OwnedFd, buffer: &mut [u8], keepers: &mut BTreeMap<Pid, u32>
         );
         return true;
     };
+    if request.isolation.level != Level::Advisory {
+        // Here, once: keepers and agents share what it makes.
+        seccomp::filters();
+    }
     match sys::fork_single_threaded() {
         Ok(ForkResult::Child) => {
             let ends = Ends {

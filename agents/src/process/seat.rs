@@ -20,7 +20,7 @@ use crate::event::Blame;
 use crate::mcp::socket::Socket;
 use crate::plan::SeatPlan;
 use crate::protocol::excerpt;
-use crate::workspace::{Workspace, command};
+use crate::workspace::{Workspace, command, confine};
 
 /// One seat that a process fills.
 pub(super) struct Seat {
@@ -40,6 +40,8 @@ pub(super) struct Seat {
     pub(super) control: Option<OwnedFd>,
     /// Of the keeper that is or was last asked for.
     pub(super) serial: u32,
+    /// Process of the keeper that last started something.
+    pub(super) keeper: i32,
     pub(super) paused: bool,
     pub(super) flooded: bool,
     /// Length of the stderr log when the present process was asked for.
@@ -69,9 +71,10 @@ impl Seat {
     ) -> Result<Asking, Refusal> {
         let program = &self.plan.program;
         let launch = self.adapter.start(&self.at);
-        let resolved =
-            command::resolve(program, &launch, &self.plan.seat, &self.plan.run, &self.at)
-                .map_err(|error| (Blame::Cast, error.to_string()))?;
+        let isolation = confine::plan(&self.plan.isolation, program, &self.at);
+        let (seat, run) = (&self.plan.seat, &self.plan.run);
+        let resolved = command::resolve(program, &launch, seat, run, &self.at, &isolation)
+            .map_err(|error| (Blame::Cast, error.to_string()))?;
         let zero = || {
             (
                 Blame::Cast,
@@ -103,6 +106,7 @@ impl Seat {
                 .collect::<Option<_>>()
                 .ok_or_else(zero)?,
             env,
+            isolation,
         }
         .encode();
         if request.len() > REQUEST_BYTES {
@@ -129,7 +133,7 @@ impl Seat {
             )
         })?;
         if program.adapter.has_socket() {
-            let socket = Socket::open(&self.at.root).map_err(|error| {
+            let socket = Socket::open(&self.at.root, self.plan.isolation.owner).map_err(|error| {
                 let folder = self.at.root.display();
                 let detail = format!(
                     "cannot make the socket of the seat's tools in {folder}: {error}; check rights and space"
@@ -260,7 +264,11 @@ pub(super) fn explain_spawn(command: &str, errno: i32, stage: Stage) -> Refusal 
             Blame::Machine,
             format!(
                 "cannot run {command:?}: the step {stage:?} failed: {errno}; {}",
-                advice(errno)
+                match stage {
+                    Stage::User | Stage::Landlock | Stage::Seccomp =>
+                        "see `formicarium doctor` for what this machine can enforce",
+                    _ => advice(errno),
+                }
             ),
         ),
     }

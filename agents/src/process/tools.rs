@@ -4,16 +4,35 @@
 
 use super::driver::Driver;
 use super::io::Token;
+use super::tree;
 use crate::event::{Blame, Fault, FaultKind};
+use crate::isolation::Level;
 use crate::mcp::socket::{Got, LINE_BYTES};
+use nix::unistd::Pid;
 
 impl Driver {
     /// Somebody wants to connect to a seat's tool socket.
     pub(super) fn accept_tools(&mut self, slot: usize) {
-        let Some(socket) = &mut self.seats[slot].tools else {
+        let seat = &mut self.seats[slot];
+        // Where all seats run as one user, the socket's rights keep none of them out.
+        let keeper = match seat.plan.isolation.level {
+            Level::Landlock => Some(Pid::from_raw(seat.keeper)),
+            Level::Uid | Level::Advisory => None,
+        };
+        let Some(socket) = &mut seat.tools else {
             return;
         };
         while let Some(place) = socket.accept() {
+            let peer = socket.peer(place).map(Pid::from_raw);
+            let own = |keeper| peer.is_some_and(|peer| tree::descends(peer, keeper));
+            if !keeper.is_none_or(own) {
+                socket.dismiss(place);
+                tracing::warn!(
+                    slot,
+                    "another seat's process wanted to connect to this seat's tools"
+                );
+                continue;
+            }
             let Some((stream, _)) = socket.place(place) else {
                 continue;
             };

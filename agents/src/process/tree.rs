@@ -43,7 +43,7 @@ pub(super) fn signal_all(root: Pid, signal: Signal) {
 
 /// Kills all of `roots` and what descends from them: stops them first, until a pass finds nobody new, so that a fork
 /// bomb cannot outrun the list; then SIGKILL. Whoever is missed is found by the caller's next call: this one is bounded.
-pub(super) fn kill_all(roots: &[Pid]) {
+pub(crate) fn kill_all(roots: &[Pid]) {
     const PASSES: usize = 20;
     let mut stopped: Vec<Pid> = Vec::new();
     for _ in 0..PASSES {
@@ -68,14 +68,29 @@ pub(super) fn kill_all(roots: &[Pid]) {
 }
 
 /// The direct children of `pid`.
-pub(super) fn children_of(pid: Pid) -> Vec<Pid> {
+pub(crate) fn children_of(pid: Pid) -> Vec<Pid> {
     let mut found = Vec::new();
     children(pid, &mut found);
     found
 }
 
+/// Whether a living process descends from another.
+pub(super) fn descends(pid: Pid, root: Pid) -> bool {
+    let parent = |pid: Pid| -> Option<Pid> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // Behind the program's name, which may hold anything, in brackets: state, parent.
+        let (_, rest) = stat.rsplit_once(')')?;
+        let parent = rest.split_ascii_whitespace().nth(1)?.parse().ok()?;
+        Some(Pid::from_raw(parent))
+    };
+    const DEEPEST: usize = 100_000;
+    std::iter::successors(parent(pid), |pid| parent(*pid))
+        .take(DEEPEST)
+        .any(|above| above == root)
+}
+
 /// Whether this kernel lists children in /proc (CONFIG_PROC_CHILDREN); without it trees cannot be ended.
-pub(super) fn is_listed() -> bool {
+pub(crate) fn is_listed() -> bool {
     std::path::Path::new(&format!(
         "/proc/self/task/{}/children",
         nix::unistd::gettid()

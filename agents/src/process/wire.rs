@@ -7,6 +7,8 @@ use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use crate::isolation::{Plan, Step};
+
 /// Largest spawn request in bytes: arguments and environment together.
 pub(super) const REQUEST_BYTES: usize = 131_072;
 
@@ -22,6 +24,8 @@ pub(super) struct SpawnRequest {
     pub(super) args: Vec<CString>,
     /// `NAME=value` each.
     pub(super) env: Vec<CString>,
+    /// What it may reach.
+    pub(super) isolation: Plan,
 }
 
 /// How many descriptors travel with a [`SpawnRequest`].
@@ -33,6 +37,7 @@ impl SpawnRequest {
         out.extend_from_slice(&self.serial.to_le_bytes());
         out.extend_from_slice(&self.stderr_bytes.to_le_bytes());
         out.extend_from_slice(&(self.args.len() as u32).to_le_bytes());
+        self.isolation.encode(&mut out);
         for text in [&self.executable, &self.folder]
             .into_iter()
             .chain(&self.args)
@@ -46,7 +51,8 @@ impl SpawnRequest {
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (serial, rest) = bytes.split_first_chunk()?;
         let (stderr_bytes, rest) = rest.split_first_chunk()?;
-        let (args, rest) = rest.split_first_chunk()?;
+        let (args, mut rest) = rest.split_first_chunk()?;
+        let isolation = Plan::decode(&mut rest)?;
         let mut texts = rest
             .strip_suffix(b"\0")?
             .split(|&b| b == 0)
@@ -61,6 +67,7 @@ impl SpawnRequest {
                 .take(u32::from_le_bytes(*args) as usize)
                 .collect(),
             env: texts.collect(),
+            isolation,
         })
     }
 }
@@ -105,17 +112,34 @@ pub(super) enum Stage {
     Session,
     Descriptors,
     Folder,
-    Isolation,
+    User,
+    Limits,
+    Landlock,
+    Seccomp,
     Exec,
 }
 
+impl From<Step> for Stage {
+    fn from(step: Step) -> Self {
+        match step {
+            Step::User => Stage::User,
+            Step::Limits => Stage::Limits,
+            Step::Landlock => Stage::Landlock,
+            Step::Seccomp => Stage::Seccomp,
+        }
+    }
+}
+
 impl Stage {
-    const ALL: [Stage; 6] = [
+    const ALL: [Stage; 9] = [
         Stage::Fork,
         Stage::Session,
         Stage::Descriptors,
         Stage::Folder,
-        Stage::Isolation,
+        Stage::User,
+        Stage::Limits,
+        Stage::Landlock,
+        Stage::Seccomp,
         Stage::Exec,
     ];
 
@@ -128,7 +152,8 @@ impl Stage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Report {
     Spawned {
-        pid: i32,
+        /// Of the keeper itself, the root of the seat's tree.
+        keeper: i32,
     },
     SpawnFailed {
         errno: i32,
@@ -147,7 +172,7 @@ pub(super) const REPORT_BYTES: usize = 12;
 impl Report {
     pub(super) fn encode(self) -> [u8; REPORT_BYTES] {
         let (kind, a, b) = match self {
-            Report::Spawned { pid } => (1, pid, 0),
+            Report::Spawned { keeper } => (1, keeper, 0),
             Report::SpawnFailed { errno, stage } => (2, errno, stage as i32),
             Report::ExitedCode(code) => (3, code, 0),
             Report::ExitedSignal(signal) => (4, signal, 0),
@@ -159,7 +184,7 @@ impl Report {
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let [kind, a, b] = untriple(bytes)?;
         Some(match kind {
-            1 => Report::Spawned { pid: a },
+            1 => Report::Spawned { keeper: a },
             2 => Report::SpawnFailed {
                 errno: a,
                 stage: Stage::decode(b)?,
@@ -218,12 +243,13 @@ fn untriple(bytes: &[u8]) -> Option<[i32; 3]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::isolation::plan::tests::plans;
     use proptest::prelude::*;
 
     #[test]
     fn every_report_comes_back() {
         let reports = [
-            Report::Spawned { pid: 4711 },
+            Report::Spawned { keeper: 4711 },
             Report::SpawnFailed {
                 errno: 2,
                 stage: Stage::Exec,
@@ -261,12 +287,13 @@ mod tests {
             stderr_bytes: u64,
             texts in proptest::collection::vec("[^\0]{0,12}", 2..12),
             args in 0usize..10,
+            isolation in plans(),
         ) {
             let mut texts: Vec<CString> = texts.into_iter().map(|t| CString::new(t).unwrap()).collect();
             let executable = texts.remove(0);
             let folder = texts.remove(0);
             let env = texts.split_off(args.min(texts.len()));
-            let request = SpawnRequest { serial, stderr_bytes, executable, folder, args: texts, env };
+            let request = SpawnRequest { serial, stderr_bytes, executable, folder, args: texts, env, isolation };
             prop_assert_eq!(SpawnRequest::decode(&request.encode()), Some(request));
         }
 

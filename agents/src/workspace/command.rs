@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::Workspace;
 use crate::adapter::Launch;
+use crate::isolation::Plan;
+use crate::isolation::reach::{Obstacle, Reach};
 use crate::plan::Program;
 
 /// Folders that every agent has on its `PATH`, after its own `program` folder.
@@ -31,11 +32,11 @@ pub struct Resolved {
 pub struct NotFound {
     /// The command of the cast.
     pub command: String,
-    /// Where it was looked for.
+    /// Where it was looked for, with what was in the way.
     pub places: Vec<String>,
 }
 
-/// Finds the executable and makes arguments and environment.
+/// Finds an executable that the seat, so confined, can execute, and makes arguments and environment.
 ///
 /// # Errors
 /// [`NotFound`] with all places that were looked in.
@@ -45,8 +46,12 @@ pub fn resolve(
     seat: &str,
     run: &str,
     at: &Workspace,
+    confinement: &Plan,
 ) -> Result<Resolved, NotFound> {
-    let executable = find(&program.command, at)?;
+    let path = std::iter::once(at.program.clone())
+        .chain(std::env::split_paths(SYSTEM_PATH))
+        .collect();
+    let executable = find(&program.command, at, &Reach::of(confinement, path))?;
     let args = std::iter::once(OsString::from(&program.command))
         .chain(program.args.iter().map(
             |arg| match program.files.iter().any(|(_, name)| name == arg) {
@@ -82,18 +87,14 @@ pub fn search_folders() -> Vec<PathBuf> {
         .collect()
 }
 
-fn is_executable(path: &Path) -> bool {
-    std::fs::metadata(path)
-        .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-}
-
-fn find(command: &str, at: &Workspace) -> Result<PathBuf, NotFound> {
+fn find(command: &str, at: &Workspace, reach: &Reach) -> Result<PathBuf, NotFound> {
     let mut places = Vec::new();
     let mut look = |path: PathBuf, place: String| -> Option<PathBuf> {
-        if is_executable(&path) {
-            return Some(path);
+        match reach.execute(&path) {
+            Ok(()) => return Some(path),
+            Err(Obstacle::Missing) => places.push(place),
+            Err(obstacle) => places.push(format!("{place} ({obstacle})")),
         }
-        places.push(place);
         None
     };
     let path = Path::new(command);
@@ -190,11 +191,19 @@ mod tests {
     #[test]
     fn a_command_is_found_or_says_where_it_is_not() {
         let at = place();
-        assert!(find("sh", &at).unwrap().is_absolute());
-        assert_eq!(find("/bin/sh", &at).unwrap(), Path::new("/bin/sh"));
+        assert!(find("sh", &at, &Reach::unlimited()).unwrap().is_absolute());
+        assert_eq!(
+            find("/bin/sh", &at, &Reach::unlimited()).unwrap(),
+            Path::new("/bin/sh")
+        );
         let own = std::env::current_exe().unwrap();
         assert_eq!(
-            find(own.file_name().unwrap().to_str().unwrap(), &at).unwrap(),
+            find(
+                own.file_name().unwrap().to_str().unwrap(),
+                &at,
+                &Reach::unlimited()
+            )
+            .unwrap(),
             own,
             "beside the host's executable"
         );
@@ -204,10 +213,10 @@ mod tests {
             ".",
             "../sh",
             "/",
-            "/etc/passwd",
+            "/proc/version",
             "bin/sh",
         ] {
-            let error = find(bad, &at).unwrap_err();
+            let error = find(bad, &at, &Reach::unlimited()).unwrap_err();
             assert!(!error.places.is_empty(), "{bad:?}");
         }
     }
@@ -219,7 +228,15 @@ mod tests {
         program.args = vec!["my.sh".into(), "--x".into()];
         program.files = vec![("/somewhere/my.sh".into(), "my.sh".into())];
         program.env = vec![("LANG".into(), "de".into()), ("EXTRA".into(), "1".into())];
-        let resolved = resolve(&program, &Launch::default(), "alice", "r1", &at).unwrap();
+        let resolved = resolve(
+            &program,
+            &Launch::default(),
+            "alice",
+            "r1",
+            &at,
+            &Plan::ADVISORY,
+        )
+        .unwrap();
         assert_eq!(
             resolved.args,
             [

@@ -9,14 +9,7 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 
-/// Whose files a desk's are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner {
-    /// The seat's user.
-    pub uid: u32,
-    /// The seat's group.
-    pub gid: u32,
-}
+use crate::isolation::Owner;
 
 /// While it lives, this thread opens, makes and renames files with the rights of the owner and no more: the kernel then
 /// refuses whatever the agent could not have done itself (a hard link to a foreign file cannot be read). The rest of the

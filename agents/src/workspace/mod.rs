@@ -1,18 +1,24 @@
 //! A seat's folders: `workspace` (where its process runs), `home`, `tmp`, and the read-only `program`.
 //!
-//! Must not know what runs there. Which command that is and with which environment: [`command`].
+//! Must not know what runs there. Which command that is and with which environment: [`command`]; what it may reach:
+//! [`confine`].
 
 pub mod command;
+pub mod confine;
 pub mod desk;
 mod guard;
 mod scan;
 
-pub use guard::{FsUser, Owner};
+pub use guard::FsUser;
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::path::{Component, Path, PathBuf};
+
+use nix::unistd::{getegid, geteuid};
+
+use crate::isolation::Owner;
 
 /// Longest seat name in bytes.
 pub const SEAT_NAME_BYTES: usize = 64;
@@ -83,12 +89,16 @@ pub fn is_seat_name(name: &str) -> bool {
 /// Makes the folders of a seat, and copies its program's files into `program` (files 0444 or 0555, folders 0555).
 /// Folders that are there stay with what is in them; program files are replaced.
 ///
+/// With an owner, who must have no process now, the first three and all in them are given to it, and the seat's folder is
+/// a gate that only the owner's group and this process's user can pass. Without one it is this process's user's alone.
+///
 /// # Errors
 /// See [`WorkspaceError`].
 pub fn prepare(
     folder: &Path,
     seat: &str,
     files: &[(PathBuf, String)],
+    owner: Option<Owner>,
 ) -> Result<Workspace, WorkspaceError> {
     if !is_seat_name(seat) {
         return Err(WorkspaceError::SeatName {
@@ -123,6 +133,16 @@ pub fn prepare(
         set_mode(path, 0o700)?;
     }
     set_mode(&made.program, 0o755)?;
+    match owner {
+        Some(owner) => {
+            for path in [&made.workspace, &made.home, &made.tmp] {
+                give(path, owner)?;
+            }
+            chown(&made.root, geteuid().as_raw(), owner.gid)?;
+            set_mode(&made.root, 0o710)?;
+        }
+        None => set_mode(&made.root, 0o700)?,
+    }
     for (source, name) in files {
         copy(source, &made.program, name)?;
     }
@@ -137,6 +157,45 @@ fn set_mode(path: &Path, mode: u32) -> Result<(), WorkspaceError> {
             path: path.to_owned(),
             error,
         }
+    })
+}
+
+/// Closes the gate of a seat whose processes have ended, so that a later seat with the same user cannot pass it.
+/// [`prepare`] opens it again.
+///
+/// # Errors
+/// As the system says.
+pub fn close_gate(folder: &Path) -> io::Result<()> {
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+    lchown(folder, None, Some(getegid().as_raw()))
+}
+
+/// Gives a folder and all in it to a user. Links are given themselves, never what they lead to.
+fn give(path: &Path, owner: Owner) -> Result<(), WorkspaceError> {
+    let failed = |what| {
+        move |error| WorkspaceError::System {
+            what,
+            path: path.to_owned(),
+            error,
+        }
+    };
+    let found = fs::symlink_metadata(path).map_err(failed("look at"))?;
+    if found.uid() != owner.uid || found.gid() != owner.gid {
+        chown(path, owner.uid, owner.gid)?;
+    }
+    if found.is_dir() {
+        for entry in fs::read_dir(path).map_err(failed("read the folder"))? {
+            give(&entry.map_err(failed("read the folder"))?.path(), owner)?;
+        }
+    }
+    Ok(())
+}
+
+fn chown(path: &Path, uid: u32, gid: u32) -> Result<(), WorkspaceError> {
+    lchown(path, Some(uid), Some(gid)).map_err(|error| WorkspaceError::System {
+        what: "change the owner of",
+        path: path.to_owned(),
+        error,
     })
 }
 
@@ -236,7 +295,7 @@ mod tests {
             (source.clone(), "agent.py".to_owned()),
             (source.clone(), "lib/help.py".to_owned()),
         ];
-        let made = prepare(&folder, "seat", &files).unwrap();
+        let made = prepare(&folder, "seat", &files, None).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&made.program.join("agent.py")), 0o444);
         assert_eq!(mode(&made.program), 0o555);
@@ -244,7 +303,7 @@ mod tests {
         assert_eq!(mode(&made.workspace), 0o700);
         fs::write(made.workspace.join("kept"), "").unwrap();
         fs::write(&source, "two").unwrap();
-        let made = prepare(&folder, "seat", &files).unwrap();
+        let made = prepare(&folder, "seat", &files, None).unwrap();
         assert_eq!(
             fs::read_to_string(made.program.join("lib/help.py")).unwrap(),
             "two"
@@ -254,7 +313,7 @@ mod tests {
             let files = [(source.clone(), bad.to_owned())];
             assert!(
                 matches!(
-                    prepare(&folder, "seat", &files),
+                    prepare(&folder, "seat", &files, None),
                     Err(WorkspaceError::FileName { .. })
                 ),
                 "{bad:?}"
@@ -262,11 +321,11 @@ mod tests {
         }
         let files = [(base.clone(), "x".to_owned())];
         assert!(matches!(
-            prepare(&folder, "seat", &files),
+            prepare(&folder, "seat", &files, None),
             Err(WorkspaceError::Source { .. })
         ));
         assert!(matches!(
-            prepare(&folder, "../seat", &[]),
+            prepare(&folder, "../seat", &[], None),
             Err(WorkspaceError::SeatName { .. })
         ));
         fs::remove_dir_all(&base).unwrap();

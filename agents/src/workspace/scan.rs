@@ -13,9 +13,9 @@ use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::libc;
 use nix::sys::stat::{FileStat, Mode, fstatat};
 
-use super::guard::Owner;
-use crate::broker::tree::{is_dir, is_file, names};
+use crate::broker::tree::{is_dir, is_file, names_up_to};
 use crate::broker::{PathError, Reason, State, TreePath, Unshared};
+use crate::isolation::Owner;
 
 /// A file that was changed this shortly before its stamp was taken may change again without another stamp: the clock of
 /// file systems goes in steps. It is read again.
@@ -180,7 +180,8 @@ impl Scan<'_> {
     }
 
     fn folder(&mut self, fd: &OwnedFd, at: Option<&TreePath>) -> Result<(), Stopped> {
-        let found = match (names(fd), at) {
+        let most = (self.bounds.entries - self.entries).saturating_add(1);
+        let found = match (names_up_to(fd, most), at) {
             (Ok(found), _) => found,
             (Err(errno), None) => return Err(Stopped::System(errno)),
             (Err(errno), Some(path)) => {

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::process::Command;
 
 use formicarium_agents::broker::*;
-use formicarium_agents::workspace::Owner;
+use formicarium_agents::isolation::Owner;
 use formicarium_agents::workspace::desk::{DeskError, Freeze};
 
 use crate::stage::*;
@@ -329,7 +329,7 @@ fn a_seat_is_stopped_only_while_what_changed_is_read() {
     let last = || {
         fs::write(at.join("a"), "2\n").unwrap();
         fs::remove_file(at.join("b")).unwrap();
-        symlink("/etc/passwd", at.join("b")).unwrap();
+        symlink(folder.0.join("run.db"), at.join("b")).unwrap();
     };
     let mut stopper = Stopper(0, false, last);
     let asked = desk.collect(None, &mut stopper).unwrap();
@@ -458,4 +458,33 @@ fn with_an_owner_nothing_is_read_that_its_agent_could_not_read() {
         0,
         "afterwards the host is itself again"
     );
+}
+
+#[test]
+fn a_desk_with_too_much_on_it_is_refused_in_bounded_time() {
+    let folder = Folder::new();
+    let limits = Limits {
+        entries: 20,
+        ..Limits::default()
+    };
+    let (broker, _) = Broker::open(&folder.0, Box::new(journal(&folder.0)), limits, 0).unwrap();
+    let mut desk = desk(&folder.0, &broker, "alice", None);
+    let flood = "mkdir flood && cd flood && seq 11000 | xargs touch";
+    let done = Command::new("sh")
+        .args(["-c", flood])
+        .current_dir(desk.path())
+        .status();
+    assert!(done.unwrap().success());
+    let error = desk.collect(None, &mut ()).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            DeskError::TooMany {
+                entries: 10_020,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert!(error.to_string().contains("10020"), "{error}");
 }

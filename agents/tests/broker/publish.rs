@@ -428,6 +428,12 @@ fn limits_are_named_with_their_numbers() {
             "{outcome:?}"
         );
     }
+    let kept = |text: &str| broker.content(&ContentHash::of(text.as_bytes())).unwrap();
+    assert_eq!(
+        kept("1234567"),
+        None,
+        "what is too large is not kept either"
+    );
     let outcome = now(&mut broker, "bob", &[("c", file("12"))]);
     assert_eq!(reasons(&outcome), [("c", Reason::Limit)]);
     assert!(

@@ -25,7 +25,7 @@ fn stocked(folder: &Folder) -> Broker {
 #[test]
 fn every_kind_of_vandalism_is_repaired_once_and_outsiders_stay_whole() {
     let folder = Folder::new();
-    let broker = stocked(&folder);
+    let mut broker = stocked(&folder);
     let secret = folder.0.join("secret");
     fs::write(&secret, "secret\n").unwrap();
     let outside = folder.0.join("outside");
@@ -162,6 +162,10 @@ fn every_kind_of_vandalism_is_repaired_once_and_outsiders_stay_whole() {
             "{what}"
         );
     }
+    // A running broker repairs too, and says so.
+    fs::write(folder.shared("a"), "X\n").unwrap();
+    assert_eq!(broker.repair().unwrap().files_written, 1);
+    check_tree(&folder.0, &broker);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use formicarium_agents::broker::*;
-use formicarium_agents::workspace::Owner;
+use formicarium_agents::isolation::Owner;
 use formicarium_agents::workspace::desk::{Desk, DeskPlan, Refreshed};
 
 use crate::sqlite::Sqlite;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use formicarium_agents::isolation::Isolation;
 use formicarium_agents::protocol::{
     self, FromAgent, Hello, Limits, Observe, ScenarioName, Time, TimeMode, ToAgent,
 };
@@ -33,11 +34,16 @@ impl Start {
     }
 
     pub fn plan(&self, seat: &str, program: Program) -> SeatPlan {
+        self.isolated(seat, program, Isolation::ADVISORY)
+    }
+
+    pub fn isolated(&self, seat: &str, program: Program, isolation: Isolation) -> SeatPlan {
         SeatPlan {
             seat: seat.into(),
             run: self.run.clone(),
             program,
             folder: self.folder.join("agents").join(seat),
+            isolation,
         }
     }
 }
@@ -99,11 +105,23 @@ pub struct Stage {
 
 impl Stage {
     pub async fn open(start: Start, programs: Vec<(String, Program)>) -> Self {
+        let advisory = vec![Isolation::ADVISORY; programs.len()];
+        Self::open_isolated(start, programs, advisory).await
+    }
+
+    pub async fn open_isolated(
+        start: Start,
+        programs: Vec<(String, Program)>,
+        isolations: Vec<Isolation>,
+    ) -> Self {
         let count = programs.len();
         let plans = programs
             .into_iter()
+            .zip(isolations)
             .enumerate()
-            .map(|(at, (seat, program))| (at, start.plan(&seat, program)))
+            .map(|(at, ((seat, program), isolation))| {
+                (at, start.isolated(&seat, program, isolation))
+            })
             .collect();
         let (sender, inbox) = tokio::sync::mpsc::channel(256);
         let agents = Agents::start(start.nursery, plans, sender).await.unwrap();
@@ -116,6 +134,17 @@ impl Stage {
             folder: start.folder,
             count,
         }
+    }
+
+    /// What went wrong with the seats, for messages.
+    pub fn troubles(&self) -> Vec<(usize, Option<Phase>, Vec<String>)> {
+        self.seen
+            .iter()
+            .map(|(seat, seen)| {
+                let faults = seen.faults.iter().map(|fault| fault.detail.clone());
+                (*seat, seen.phase(), faults.collect())
+            })
+            .collect()
     }
 
     /// Takes events until the test is true or the time is over; says which.

@@ -1,0 +1,123 @@
+//! Leases at the broker: each grant, renewal and end becomes a fact that rides along with the next commit.
+//!
+//! Must not know publishes. Nothing here waits for the disk, but for a new block of tokens now and then.
+
+use super::{
+    Batch, Broker, BrokerError, Fact, Lease, LeaseChange, LeaseEnd, LeaseError, LeaseFact, Reason,
+    Refusal, Scope,
+};
+
+impl Broker {
+    fn lease_fact(&mut self, tick: u64, lease: &Lease, change: LeaseChange) {
+        let sequence = self.next_sequence();
+        let fact = LeaseFact::new(sequence, tick, lease, change);
+        self.pending.push(Fact::Lease(fact));
+    }
+
+    /// Ends leases whose time is over, and returns them.
+    pub fn expire(&mut self, tick: u64, now_ms: u64) -> Vec<Lease> {
+        let ended = self.leases.expire(now_ms);
+        for lease in &ended {
+            let how = LeaseEnd::Expired;
+            self.lease_fact(tick, lease, LeaseChange::Ended { how });
+        }
+        ended
+    }
+
+    /// Grants a lease; waits for no disk. Its fact is durable with the next commit, before any publish under it.
+    ///
+    /// # Errors
+    /// Another holds something in the scope; a limit; the journal has failed.
+    pub fn grant(
+        &mut self,
+        scope: Scope,
+        seat: &str,
+        ttl_ms: u64,
+        tick: u64,
+        now_ms: u64,
+    ) -> Result<Lease, BrokerError> {
+        self.usable()?;
+        self.expire(tick, now_ms);
+        if self.leases.next_token() >= self.tokens_below {
+            self.commit(Batch::default())?;
+        }
+        let text = scope.to_string();
+        let known = self.leases.next_token();
+        match self.leases.grant(scope, seat, ttl_ms) {
+            Ok(lease) if lease.token < known => {
+                self.lease_fact(tick, &lease, LeaseChange::Renewed { ttl_ms });
+                Ok(lease)
+            }
+            Ok(lease) => {
+                self.lease_fact(tick, &lease, LeaseChange::Granted { ttl_ms });
+                Ok(lease)
+            }
+            Err(error) => {
+                if let LeaseError::Held { .. } = &error {
+                    let sequence = self.next_sequence();
+                    self.pending.push(Fact::Refusal(Refusal {
+                        sequence,
+                        path: text,
+                        seat: Some(seat.to_owned()),
+                        tick,
+                        reason: Reason::Leased,
+                        why: error.to_string(),
+                        wanted: None,
+                        base: None,
+                        current: None,
+                    }));
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Puts the end of a lease off.
+    ///
+    /// # Errors
+    /// It ended or is another's; the journal has failed.
+    pub fn renew(
+        &mut self,
+        token: u64,
+        seat: &str,
+        ttl_ms: u64,
+        tick: u64,
+        now_ms: u64,
+    ) -> Result<Lease, BrokerError> {
+        self.usable()?;
+        self.expire(tick, now_ms);
+        let lease = self.leases.renew(token, seat, ttl_ms)?;
+        self.lease_fact(tick, &lease, LeaseChange::Renewed { ttl_ms });
+        Ok(lease)
+    }
+
+    /// Ends a lease at its holder's wish.
+    ///
+    /// # Errors
+    /// It ended or is another's; the journal has failed.
+    pub fn release(
+        &mut self,
+        token: u64,
+        seat: &str,
+        tick: u64,
+        now_ms: u64,
+    ) -> Result<Lease, BrokerError> {
+        self.usable()?;
+        self.expire(tick, now_ms);
+        let lease = self.leases.release(token, seat)?;
+        let how = LeaseEnd::Released;
+        self.lease_fact(tick, &lease, LeaseChange::Ended { how });
+        Ok(lease)
+    }
+
+    /// Ends all leases of a seat whose process is gone.
+    pub fn end_seat(&mut self, seat: &str, tick: u64, now_ms: u64) -> Vec<Lease> {
+        self.expire(tick, now_ms);
+        let ended = self.leases.end_seat(seat);
+        for lease in &ended {
+            let how = LeaseEnd::HolderGone;
+            self.lease_fact(tick, lease, LeaseChange::Ended { how });
+        }
+        ended
+    }
+}
