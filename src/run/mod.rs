@@ -15,6 +15,7 @@ pub mod ledger;
 mod line;
 mod model_door;
 mod players;
+mod prepare;
 pub mod progress;
 pub mod prompt;
 pub mod seclusion;
@@ -23,38 +24,32 @@ mod timing;
 mod world_thread;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use formicarium_agents::gateway::GatewayError;
 use formicarium_agents::mcp::server::McpError;
-use formicarium_agents::protocol::{self, End, ScenarioName, ToAgent};
+use formicarium_agents::protocol::{self, End, ToAgent};
 use formicarium_agents::{AgentEventBody, Agents, Nursery, Outgoing, SeatPlan};
-use formicarium_engine::{Bundle, Params, SEMANTICS, Scenario, World};
+use formicarium_engine::{Bundle, Params, Scenario, World};
 use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 use crate::cast::{Agent, Seated};
-use crate::feed::handover::Feed;
-use crate::feed::wire::{self, Static};
-use crate::recorder::writer::Recorder;
-use crate::recorder::{RecorderError, RunEnd, RunMeta, SeatMeta, hash_text};
-use board::{Board, Listeners};
+use crate::recorder::{RecorderError, RunEnd, hash_text};
+use board::Listeners;
 use budget::Budget;
-use catalogue::Catalogue;
-use door::{Door, Limits};
-use hello::Greeter;
-use interview::Interview;
+use door::Door;
 use ledger::Ledger;
 pub use model_door::Upstream;
 use players::Players;
+pub use prepare::{Ready, prepare};
 use progress::Progress;
 use prompt::{PromptError, Prompts};
 use seclusion::Seclusion;
 use tick::{Awaited, TickLoop};
 pub use timing::Timing;
-use world_thread::{WorldGone, WorldThread};
+use world_thread::WorldGone;
 
 /// Agent events that may wait for the tick loop; readers pause beyond that.
 const INBOX: usize = 8192;
@@ -165,181 +160,6 @@ pub struct SeatSummary {
     pub status: &'static str,
     /// What was wrong with it, and whose fault it was; none if nothing was.
     pub trouble: Option<String>,
-}
-
-/// A run ready to begin: recorded, with its feed open, agents not started yet.
-#[derive(Debug)]
-pub struct Ready {
-    plan: PlanRest,
-    board: Board,
-    catalogue: Arc<Catalogue>,
-    limits: Limits,
-    absent_after: u32,
-    greeter: Greeter,
-    interview: Interview,
-    recorder: Recorder,
-    feed: Option<Feed>,
-    world: WorldThread,
-    scores: Vec<f64>,
-    hash: u128,
-}
-
-/// What is left of a plan once the world has moved to its thread.
-#[derive(Debug)]
-struct PlanRest {
-    run: String,
-    dir: PathBuf,
-    seed: u64,
-    seated: Vec<Seated>,
-    timing: Timing,
-    model: Upstream,
-    prompts: Prompts,
-    budget: Budget,
-    /// Holds the users of the seats until the run is over.
-    seclusion: Seclusion,
-}
-
-impl Ready {
-    /// How the seats are kept apart.
-    pub fn seclusion(&self) -> &Seclusion {
-        &self.plan.seclusion
-    }
-
-    /// The feed, for the server.
-    pub fn feed(&self) -> Option<&Feed> {
-        self.feed.as_ref()
-    }
-}
-
-/// Opens the recording and the feed (if `watched`), and moves the world to its thread.
-pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
-    let io = |what: &str| {
-        let what = what.to_owned();
-        move |source| RunError::Io { what, source }
-    };
-    let world = plan.world;
-    let names: Vec<String> = world.seats().iter().map(|seat| seat.name.clone()).collect();
-    let catalogue = Arc::new(Catalogue::new(world.catalogue().to_vec(), &names));
-    let limits = Limits {
-        actions: plan.scenario.limits().actions,
-        speech: plan.scenario.limits().speech,
-    };
-    let (mode, hz, ticks) = plan.timing.words();
-    let meta = RunMeta {
-        run: plan.run.clone(),
-        scenario: plan.scenario.name().to_owned(),
-        scenario_digest: blake3::Hash::from(plan.bundle.digest())
-            .to_hex()
-            .to_string(),
-        seed: plan.seed,
-        set: plan.set.clone(),
-        mode: mode.into(),
-        hz,
-        ticks,
-        cast: plan.cast.clone(),
-        isolation: plan.seclusion.level().to_string(),
-        durability: plan.durability.clone(),
-        semantics: SEMANTICS,
-        host_version: env!("CARGO_PKG_VERSION").into(),
-        started_unix: std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs()),
-        seats: world
-            .seats()
-            .iter()
-            .zip(&plan.seated)
-            .map(|(seat, seated)| SeatMeta {
-                seat: seat.name.clone(),
-                group: seat.group.clone(),
-                agent: seated.label.clone(),
-            })
-            .collect(),
-        parts: world
-            .parts()
-            .iter()
-            .map(|(name, _)| (*name).to_owned())
-            .collect(),
-        metrics: plan
-            .scenario
-            .metrics()
-            .iter()
-            .map(|metric| metric.name.clone())
-            .collect(),
-    };
-    let recorder = Recorder::create(&plan.dir.join("run.db"), &meta, &plan.bundle)?;
-    let hash = world.hash();
-    let parts = world
-        .parts()
-        .iter()
-        .map(|(_, part)| crate::recorder::replay::short(*part))
-        .collect();
-    recorder.start(hash, parts, world.keyframe());
-
-    let scores = world.scores();
-    let picture = world.picture();
-    let feed = if watched {
-        let statics = statics(
-            &plan.scenario,
-            &plan.params,
-            &meta,
-            (&plan.casts, &plan.command),
-            &picture,
-            &catalogue,
-        );
-        Some(
-            Feed::start(&statics, &picture, scores.clone(), plan.epoch, ticks)
-                .map_err(io("starting the feed's thread"))?,
-        )
-    } else {
-        None
-    };
-    let scenario = ScenarioName {
-        name: plan.scenario.name().to_owned(),
-        title: plan.scenario.title().to_owned(),
-    };
-    let rules = plan.scenario.rules_text(&plan.params);
-    let interview = Interview::new(plan.scenario.questions(&plan.params), world.seats());
-    let greeter = Greeter::new(
-        &plan.run,
-        scenario,
-        rules,
-        &catalogue,
-        limits,
-        &plan.timing,
-        world.seats().to_vec(),
-    );
-    let shown = plan
-        .seated
-        .iter()
-        .map(|seated| !matches!(seated.agent, Agent::Builtin(_)))
-        .collect();
-    let absent_after = world.time().absent_after;
-    let world = WorldThread::start(world, catalogue.clone(), shown)
-        .map_err(io("starting the world's thread"))?;
-    Ok(Ready {
-        plan: PlanRest {
-            run: plan.run,
-            dir: plan.dir,
-            seed: plan.seed,
-            seated: plan.seated,
-            timing: plan.timing,
-            model: plan.model,
-            prompts: plan.prompts,
-            budget: plan.budget,
-            seclusion: plan.seclusion,
-        },
-        board: Board::new(&names),
-        catalogue,
-        limits,
-        absent_after,
-        greeter,
-        interview,
-        recorder,
-        feed,
-        world,
-        scores,
-        hash,
-    })
 }
 
 /// Starts the agents, runs to the end, tells everybody, closes the recording.
@@ -542,67 +362,4 @@ pub async fn execute(
 /// 128 random bits, hexadecimal: for whoever may come in.
 pub fn token() -> String {
     format!("{:032x}", rand::random::<u128>())
-}
-
-fn statics(
-    scenario: &Scenario,
-    params: &Params,
-    meta: &RunMeta,
-    (casts, command): (&[String], &str),
-    picture: &formicarium_engine::Picture,
-    catalogue: &Catalogue,
-) -> Static {
-    Static {
-        scenario: wire::ScenarioInfo {
-            name: scenario.name().to_owned(),
-            title: scenario.title().to_owned(),
-            summary: scenario.summary().to_owned(),
-        },
-        run: meta.run.clone(),
-        seed: meta.seed.to_string(),
-        params: serde_json::to_value(params).unwrap_or_default(),
-        mode: meta.mode.clone(),
-        hz: meta.hz,
-        cast: meta.cast.clone(),
-        casts: casts.to_vec(),
-        command: command.to_owned(),
-        isolation: meta.isolation.clone(),
-        space: picture.space.map(|space| wire::Space {
-            width: space.width,
-            height: space.height,
-            torus: space.torus,
-        }),
-        kinds: picture.kinds.clone(),
-        terrain: picture.terrain.clone(),
-        seats: meta
-            .seats
-            .iter()
-            .map(|seat| wire::SeatInfo {
-                name: seat.seat.clone(),
-                group: seat.group.clone(),
-                agent: seat.agent.clone(),
-            })
-            .collect(),
-        metrics: scenario
-            .metrics()
-            .iter()
-            .map(|metric| wire::MetricInfo {
-                name: metric.name.clone(),
-                title: metric.title.clone(),
-                unit: metric.unit.clone(),
-            })
-            .collect(),
-        score: wire::ScoreInfo {
-            unit: scenario.score().unit.clone(),
-            best: scenario.score().best.to_owned(),
-        },
-        actions: catalogue
-            .specs()
-            .iter()
-            .map(|spec| wire::ActionInfo {
-                name: spec.name.clone(),
-                description: spec.description.clone(),
-            })
-            .collect(),
-    }
 }

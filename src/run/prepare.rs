@@ -1,0 +1,263 @@
+//! The first half of a run: from a checked plan to a recording, an open feed, and a world on its thread.
+//!
+//! Nobody has been started yet. Must not know agents' processes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use formicarium_agents::protocol::ScenarioName;
+use formicarium_engine::{Params, SEMANTICS, Scenario};
+
+use super::board::Board;
+use super::budget::Budget;
+use super::catalogue::Catalogue;
+use super::door::Limits;
+use super::hello::Greeter;
+use super::interview::Interview;
+use super::prompt::Prompts;
+use super::seclusion::Seclusion;
+use super::world_thread::WorldThread;
+use super::{Plan, RunError, Timing, Upstream};
+use crate::cast::{Agent, Seated};
+use crate::feed::handover::Feed;
+use crate::feed::wire::{self, Static};
+use crate::recorder::writer::Recorder;
+use crate::recorder::{RunMeta, SeatMeta};
+
+/// A run ready to begin: recorded, with its feed open, agents not started yet.
+#[derive(Debug)]
+pub struct Ready {
+    pub(super) plan: PlanRest,
+    pub(super) board: Board,
+    pub(super) catalogue: Arc<Catalogue>,
+    pub(super) limits: Limits,
+    pub(super) absent_after: u32,
+    pub(super) greeter: Greeter,
+    pub(super) interview: Interview,
+    pub(super) recorder: Recorder,
+    pub(super) feed: Option<Feed>,
+    pub(super) world: WorldThread,
+    pub(super) scores: Vec<f64>,
+    pub(super) hash: u128,
+}
+
+/// What is left of a plan once the world has moved to its thread.
+#[derive(Debug)]
+pub(super) struct PlanRest {
+    pub(super) run: String,
+    pub(super) dir: PathBuf,
+    pub(super) seed: u64,
+    pub(super) seated: Vec<Seated>,
+    pub(super) timing: Timing,
+    pub(super) model: Upstream,
+    pub(super) prompts: Prompts,
+    pub(super) budget: Budget,
+    /// Holds the users of the seats until the run is over.
+    pub(super) seclusion: Seclusion,
+}
+
+impl Ready {
+    /// How the seats are kept apart.
+    pub fn seclusion(&self) -> &Seclusion {
+        &self.plan.seclusion
+    }
+
+    /// The feed, for the server.
+    pub fn feed(&self) -> Option<&Feed> {
+        self.feed.as_ref()
+    }
+}
+
+/// Opens the recording and the feed (if `watched`), and moves the world to its thread.
+pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
+    let io = |what: &str| {
+        let what = what.to_owned();
+        move |source| RunError::Io { what, source }
+    };
+    let world = plan.world;
+    let names: Vec<String> = world.seats().iter().map(|seat| seat.name.clone()).collect();
+    let catalogue = Arc::new(Catalogue::new(world.catalogue().to_vec(), &names));
+    let limits = Limits {
+        actions: plan.scenario.limits().actions,
+        speech: plan.scenario.limits().speech,
+    };
+    let (mode, hz, ticks) = plan.timing.words();
+    let meta = RunMeta {
+        run: plan.run.clone(),
+        scenario: plan.scenario.name().to_owned(),
+        scenario_digest: blake3::Hash::from(plan.bundle.digest())
+            .to_hex()
+            .to_string(),
+        seed: plan.seed,
+        set: plan.set.clone(),
+        mode: mode.into(),
+        hz,
+        ticks,
+        cast: plan.cast.clone(),
+        isolation: plan.seclusion.level().to_string(),
+        durability: plan.durability.clone(),
+        semantics: SEMANTICS,
+        host_version: env!("CARGO_PKG_VERSION").into(),
+        started_unix: std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs()),
+        seats: world
+            .seats()
+            .iter()
+            .zip(&plan.seated)
+            .map(|(seat, seated)| SeatMeta {
+                seat: seat.name.clone(),
+                group: seat.group.clone(),
+                agent: seated.label.clone(),
+            })
+            .collect(),
+        parts: world
+            .parts()
+            .iter()
+            .map(|(name, _)| (*name).to_owned())
+            .collect(),
+        metrics: plan
+            .scenario
+            .metrics()
+            .iter()
+            .map(|metric| metric.name.clone())
+            .collect(),
+    };
+    let recorder = Recorder::create(&plan.dir.join("run.db"), &meta, &plan.bundle)?;
+    let hash = world.hash();
+    let parts = world
+        .parts()
+        .iter()
+        .map(|(_, part)| crate::recorder::replay::short(*part))
+        .collect();
+    recorder.start(hash, parts, world.keyframe());
+
+    let scores = world.scores();
+    let picture = world.picture();
+    let feed = if watched {
+        let statics = statics(
+            &plan.scenario,
+            &plan.params,
+            &meta,
+            (&plan.casts, &plan.command),
+            &picture,
+            &catalogue,
+        );
+        Some(
+            Feed::start(&statics, &picture, scores.clone(), plan.epoch, ticks)
+                .map_err(io("starting the feed's thread"))?,
+        )
+    } else {
+        None
+    };
+    let scenario = ScenarioName {
+        name: plan.scenario.name().to_owned(),
+        title: plan.scenario.title().to_owned(),
+    };
+    let rules = plan.scenario.rules_text(&plan.params);
+    let interview = Interview::new(plan.scenario.questions(&plan.params), world.seats());
+    let greeter = Greeter::new(
+        &plan.run,
+        scenario,
+        rules,
+        &catalogue,
+        limits,
+        &plan.timing,
+        world.seats().to_vec(),
+    );
+    let shown = plan
+        .seated
+        .iter()
+        .map(|seated| !matches!(seated.agent, Agent::Builtin(_)))
+        .collect();
+    let absent_after = world.time().absent_after;
+    let world = WorldThread::start(world, catalogue.clone(), shown)
+        .map_err(io("starting the world's thread"))?;
+    Ok(Ready {
+        plan: PlanRest {
+            run: plan.run,
+            dir: plan.dir,
+            seed: plan.seed,
+            seated: plan.seated,
+            timing: plan.timing,
+            model: plan.model,
+            prompts: plan.prompts,
+            budget: plan.budget,
+            seclusion: plan.seclusion,
+        },
+        board: Board::new(&names),
+        catalogue,
+        limits,
+        absent_after,
+        greeter,
+        interview,
+        recorder,
+        feed,
+        world,
+        scores,
+        hash,
+    })
+}
+
+fn statics(
+    scenario: &Scenario,
+    params: &Params,
+    meta: &RunMeta,
+    (casts, command): (&[String], &str),
+    picture: &formicarium_engine::Picture,
+    catalogue: &Catalogue,
+) -> Static {
+    Static {
+        scenario: wire::ScenarioInfo {
+            name: scenario.name().to_owned(),
+            title: scenario.title().to_owned(),
+            summary: scenario.summary().to_owned(),
+        },
+        run: meta.run.clone(),
+        seed: meta.seed.to_string(),
+        params: serde_json::to_value(params).unwrap_or_default(),
+        mode: meta.mode.clone(),
+        hz: meta.hz,
+        cast: meta.cast.clone(),
+        casts: casts.to_vec(),
+        command: command.to_owned(),
+        isolation: meta.isolation.clone(),
+        space: picture.space.map(|space| wire::Space {
+            width: space.width,
+            height: space.height,
+            torus: space.torus,
+        }),
+        kinds: picture.kinds.clone(),
+        terrain: picture.terrain.clone(),
+        seats: meta
+            .seats
+            .iter()
+            .map(|seat| wire::SeatInfo {
+                name: seat.seat.clone(),
+                group: seat.group.clone(),
+                agent: seat.agent.clone(),
+            })
+            .collect(),
+        metrics: scenario
+            .metrics()
+            .iter()
+            .map(|metric| wire::MetricInfo {
+                name: metric.name.clone(),
+                title: metric.title.clone(),
+                unit: metric.unit.clone(),
+            })
+            .collect(),
+        score: wire::ScoreInfo {
+            unit: scenario.score().unit.clone(),
+            best: scenario.score().best.to_owned(),
+        },
+        actions: catalogue
+            .specs()
+            .iter()
+            .map(|spec| wire::ActionInfo {
+                name: spec.name.clone(),
+                description: spec.description.clone(),
+            })
+            .collect(),
+    }
+}
