@@ -8,7 +8,7 @@ PAGE_SOURCES := $(shell find viewer/src viewer/public -type f 2>/dev/null) viewe
 AGENTS := $(or $(CARGO_TARGET_DIR),target)/agents
 MCP := $(or $(CARGO_TARGET_DIR),target)/mcp
 
-.PHONY: run build agents viewer test test-agents test-tools test-viewer test-rust test-page bench storm lint fmt bless clean
+.PHONY: run build agents viewer test test-all test-agents test-tools test-viewer test-rust test-page bench storm lint fmt bless clean
 
 ## Build everything and watch eight harvesters share a field of apples. Others than these: make run CAST=greedy
 run: build
@@ -31,7 +31,10 @@ $(PAGE): $(PAGE_SOURCES)
 	else cd viewer && npm ci --no-audit --no-fund && npm run build; fi
 
 ## All tests: engine, agents, host with real processes, page in a real browser.
-test: test-tools build test-viewer test-rust test-agents test-page
+test:
+	@target=$$(sh tests/target.sh) && CARGO_TARGET_DIR="$$target" $(MAKE) --no-print-directory test-all
+
+test-all: test-tools build test-viewer test-rust test-agents test-page
 
 ## Programs that tests need; installed where that may be done, named where not. Without the real coding agents their
 ## tests say that they were not run, and the others are.

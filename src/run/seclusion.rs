@@ -82,7 +82,7 @@ pub fn level(wanted: Option<Wanted>, range: UidRange) -> Result<Level, Seclusion
     let is_root = nix::unistd::geteuid().is_root();
     let level = match wanted {
         Some(Wanted::Advisory) => return Ok(Level::Advisory),
-        Some(Wanted::Best) => return Ok(Probe::new(range).best()),
+        Some(Wanted::Best) => return Ok(best(Probe::new(range).best())),
         Some(Wanted::Landlock) => Level::Landlock,
         Some(Wanted::Uid) => Level::Uid,
         None if is_root => Level::Uid,
@@ -98,6 +98,19 @@ pub fn level(wanted: Option<Wanted>, range: UidRange) -> Result<Level, Seclusion
             best: probe.best(),
         }),
     }
+}
+
+/// The level `uid` is no use where other users cannot reach the host's own programs.
+fn best(level: Level) -> Level {
+    match level {
+        Level::Uid if closed_host().is_some() => Level::Landlock,
+        level => level,
+    }
+}
+
+/// The folder that keeps other users from the host's own programs.
+fn closed_host() -> Option<PathBuf> {
+    closed_to_others(std::env::current_exe().ok()?.parent()?)
 }
 
 /// How the seats of one run are kept apart.
@@ -176,6 +189,15 @@ impl Seclusion {
             ),
             Level::Landlock => {
                 tracing::info!("isolation: landlock (all seats run as the host's user)");
+                if nix::unistd::geteuid().is_root()
+                    && let Some(closed) = closed_host()
+                {
+                    tracing::info!(
+                        closed = %closed.display(),
+                        "level uid would be stronger, but other users may not enter the folder named as closed, and so not run \
+                         the programs that come with the host: chmod o+x it, or install the host elsewhere"
+                    );
+                }
             }
             Level::Uid => tracing::info!("isolation: uid (a user for each seat)"),
         }

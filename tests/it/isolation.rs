@@ -5,11 +5,13 @@
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::host::{Folder, assert_replays, copy, formicarium, output, query_text, root, run, seat};
+use crate::host::{
+    Folder, assert_replays, binary, copy, formicarium, output, query_text, root, run, seat,
+};
 
 /// A user that no seat and no service has.
 const SOMEBODY: u32 = 19_999;
@@ -35,6 +37,8 @@ fn level_of(run: &Path) -> String {
 /// A run as somebody who is not root.
 fn as_somebody(args: &[&str]) -> Output {
     formicarium(args)
+        // Other users may not enter the project's folder.
+        .current_dir("/")
         .uid(SOMEBODY)
         .gid(SOMEBODY)
         .output()
@@ -80,6 +84,46 @@ fn a_run_has_the_level_that_its_owner_can_have_and_says_so() {
             "after the run nobody passes"
         );
     }
+}
+
+#[test]
+fn the_best_level_is_one_at_which_seats_reach_the_hosts_programs() {
+    if !needs_root("the_best_level_is_one_at_which_seats_reach_the_hosts_programs") {
+        return;
+    }
+    let folder = Folder::new("closed-host");
+    let home = folder.path("home");
+    std::fs::create_dir(&home).expect("a folder");
+    let beside = binary().parent().expect("a folder").to_owned();
+    for name in ["formicarium", "formicarium-player"] {
+        std::fs::copy(beside.join(name), home.join(name)).expect("a copy");
+    }
+    std::fs::set_permissions(&home, std::fs::Permissions::from_mode(0o700)).expect("rights");
+    let out = folder.path("run");
+    let done = Command::new(home.join("formicarium"))
+        .args([
+            "run",
+            "commons",
+            "--ticks",
+            "3",
+            "--headless",
+            "--isolation",
+            "best",
+            "--out",
+        ])
+        .arg(&out)
+        .current_dir(root())
+        .output()
+        .expect("the host starts");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}");
+    assert!(said.contains("chmod o+x"), "{said}");
+    assert_eq!(level_of(&out), "landlock");
+    assert_eq!(
+        query_text(&out, "SELECT DISTINCT status FROM scores"),
+        ["playing"],
+        "{said}"
+    );
 }
 
 #[test]

@@ -12,7 +12,7 @@ use formicarium_agents::isolation::{Isolation, Level};
 use formicarium_agents::{Blame, FaultKind, Phase, Program};
 use serde_json::Value;
 
-use super::stage::{Stage, Start, block_on, misbehaver, processes_of, run_mark};
+use super::stage::{Stage, Start, block_on, folder_of, misbehaver, processes_of, run_mark};
 
 /// A variable of the host that no agent may see.
 pub const SECRET: (&str, &str) = ("FORMICARIUM_TEST_SECRET", "the-key-of-the-host");
@@ -45,8 +45,12 @@ pub fn isolations(level: Level, count: usize) -> (Vec<Isolation>, Vec<Claim>) {
 
 fn intruder(words: &[String]) -> Program {
     let mut program = Program::new("python3");
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/intruder.py");
-    program.files = vec![(script.into(), "intruder.py".into())];
+    // Not from where it stands: other users may not come there.
+    let folder = folder_of(std::process::id());
+    let script = folder.join("intruder.py");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(&script, include_str!("intruder.py")).unwrap();
+    program.files = vec![(script, "intruder.py".into())];
     program.args = std::iter::once("intruder.py".to_owned())
         .chain(words.iter().cloned())
         .collect();
