@@ -165,7 +165,7 @@ impl Interview {
         let Some((at, asked)) = found else {
             return Err(Refused::NotAsked(format!(
                 "no question {:?} of tick {} is open for you; repeat `name` and `tick` of the question, once",
-                protocol_excerpt(&answer.question),
+                shortened(&answer.question),
                 answer.tick
             )));
         };
@@ -260,6 +260,6 @@ fn words(value: &Map<String, Value>) -> String {
 }
 
 /// A name as it may be shown back.
-fn protocol_excerpt(name: &str) -> String {
+fn shortened(name: &str) -> String {
     name.chars().take(40).collect()
 }
