@@ -2,10 +2,11 @@
 //!
 //! Must not know single attacks.
 
-use nix::unistd::{Gid, Pid, Uid, setgroups, setresgid, setresuid};
+use nix::unistd::{Gid, Pid, Uid};
 
 use super::stage::Stage;
 use super::sys;
+use crate::isolation::{self, Owner};
 use crate::process::tree;
 
 /// Who a process of the suite plays.
@@ -36,11 +37,7 @@ pub trait Confine {
 
     /// Ends the attacker and all it has started, as the level does when a seat is over; whatever lives on is an escape. `others` are processes of the suite that must live.
     fn end(&self, attacker: Pid, others: &[Pid]) {
-        let mut roots = vec![attacker];
-        // Daemons fall to the runner, which is a subreaper.
-        roots.extend(tree::children_of(Pid::this()));
-        roots.retain(|pid| !others.contains(pid));
-        tree::kill_all(&roots);
+        end_tree(attacker, others);
     }
 }
 
@@ -70,8 +67,7 @@ impl Confine for ByUid {
         if role == Role::Host {
             return Ok(());
         }
-        let (uid, gid) = self.owner(role);
-        become_user(uid, gid)?;
+        become_user(self.owner(role))?;
         sys::call!(
             nix::libc::SYS_prctl,
             nix::libc::PR_SET_NO_NEW_PRIVS,
@@ -82,8 +78,9 @@ impl Confine for ByUid {
         )
         .map_err(|e| format!("cannot set no_new_privs: {e}"))?;
         if role == Role::Attacker {
-            limit(stage)?;
-            sys::close_from(4);
+            isolation::limit(&stage.limits.rlimits())
+                .map_err(|e| format!("cannot set limits: {e}"))?;
+            crate::sys::close_from(4);
         }
         Ok(())
     }
@@ -105,8 +102,7 @@ impl Confine for Unconfined {
     }
 
     fn enter(&self, role: Role, _: &Stage) -> Result<(), String> {
-        let (uid, gid) = self.owner(role);
-        become_user(uid, gid)
+        become_user(self.owner(role))
     }
 
     /// Like a host without keepers: kills the one process that it knows.
@@ -115,25 +111,20 @@ impl Confine for Unconfined {
     }
 }
 
-fn become_user(uid: Uid, gid: Gid) -> Result<(), String> {
-    setgroups(&[])
-        .and_then(|()| setresgid(gid, gid, gid))
-        .and_then(|()| setresuid(uid, uid, uid))
+fn become_user((uid, gid): (Uid, Gid)) -> Result<(), String> {
+    let owner = Owner {
+        uid: uid.as_raw(),
+        gid: gid.as_raw(),
+    };
+    isolation::become_owner(owner)
         .map_err(|e| format!("cannot become user {uid}: {e}; run the suite as root"))
 }
 
-fn limit(stage: &Stage) -> Result<(), String> {
-    use nix::sys::resource::{Resource, setrlimit};
-    let limits = [
-        (Resource::RLIMIT_NPROC, stage.limits.processes),
-        (Resource::RLIMIT_NOFILE, stage.limits.open_files),
-        (Resource::RLIMIT_FSIZE, stage.limits.file_bytes),
-        (Resource::RLIMIT_DATA, stage.limits.data_bytes),
-        (Resource::RLIMIT_CPU, stage.limits.cpu_seconds),
-        (Resource::RLIMIT_CORE, 0),
-    ];
-    for (resource, value) in limits {
-        setrlimit(resource, value, value).map_err(|e| format!("cannot set {resource:?}: {e}"))?;
-    }
-    Ok(())
+/// Ends the attacker and all it has started, by the tree.
+pub(super) fn end_tree(attacker: Pid, others: &[Pid]) {
+    let mut roots = vec![attacker];
+    // Daemons fall to the runner, which is a subreaper.
+    roots.extend(tree::children_of(Pid::this()));
+    roots.retain(|pid| !others.contains(pid));
+    tree::kill_all(&roots);
 }

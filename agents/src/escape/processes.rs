@@ -440,7 +440,7 @@ fn daemon(_: &Stage) -> Outcome {
         let _ = nix::unistd::setsid();
         let _ = super::sys::fork(|| {
             for number in 1..32 {
-                super::sys::ignore(number);
+                crate::sys::ignore_signal(number);
             }
             loop {
                 std::thread::sleep(std::time::Duration::from_secs(1));

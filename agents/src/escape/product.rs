@@ -3,12 +3,10 @@
 
 use nix::unistd::{Gid, Pid, Uid};
 
-use super::confine::{Confine, Role};
+use super::confine::{Confine, Role, end_tree};
 use super::report::Exception;
 use super::stage::Stage;
-use super::sys;
 use crate::isolation::{self, Level, Owner, Plan, Rlimits, uid};
-use crate::process::tree;
 
 const PORTS: &str =
     "Landlock filters ports, not addresses: the port of the model door is open on every address";
@@ -77,7 +75,6 @@ impl Isolated {
     }
 
     fn plan(&self, stage: &Stage) -> Plan {
-        let limits = stage.limits;
         Plan {
             level: self.level,
             owner: self.owners.map(|(attacker, _)| attacker),
@@ -85,12 +82,9 @@ impl Isolated {
             write: vec![stage.own.clone()],
             ports: vec![stage.host.allowed],
             limits: Rlimits {
-                memory_bytes: Some(limits.data_bytes),
                 // As for seats: without a user of its own it would count the host's processes.
-                processes: self.owners.map(|_| limits.processes),
-                files: Some(limits.open_files),
-                file_bytes: Some(limits.file_bytes),
-                cpu_seconds: Some(limits.cpu_seconds),
+                processes: self.owners.map(|_| stage.limits.processes),
+                ..stage.limits.rlimits()
             },
         }
     }
@@ -116,7 +110,7 @@ impl Confine for Isolated {
             (Role::Victim, Some((_, victim))) => isolation::become_owner(victim)
                 .map_err(|errno| format!("cannot become user {}: {errno}", victim.uid)),
             (Role::Attacker, _) => {
-                sys::close_from(4);
+                crate::sys::close_from(4);
                 isolation::apply(&self.plan(stage))
                     .map_err(|(errno, step)| format!("the step {step:?} failed: {errno}"))
             }
@@ -127,11 +121,7 @@ impl Confine for Isolated {
         if let Some((owner, _)) = self.owners {
             uid::kill_all(owner);
         }
-        let mut roots = vec![attacker];
-        // Daemons fall to the runner, which is a subreaper.
-        roots.extend(tree::children_of(Pid::this()));
-        roots.retain(|pid| !others.contains(pid));
-        tree::kill_all(&roots);
+        end_tree(attacker, others);
     }
 }
 

@@ -114,7 +114,7 @@ fn open_files(stage: &Stage) -> Outcome {
 
 /// Ignoring the signal makes the refusal an error that can be told.
 fn grow(stage: &Stage, at: u64) -> Outcome {
-    super::sys::ignore(libc::SIGXFSZ);
+    crate::sys::ignore_signal(libc::SIGXFSZ);
     let path = stage.own.join("large");
     let tried = open(&path, libc::O_WRONLY | libc::O_CREAT).and_then(|file| {
         call!(libc::SYS_lseek, &file, at, libc::SEEK_SET)?;
@@ -142,7 +142,7 @@ fn cpu(stage: &Stage) -> Outcome {
     let most = Duration::from_secs(stage.limits.cpu_seconds) + Duration::from_millis(700);
     let child = fork(|| {
         use nix::time::{ClockId, clock_gettime};
-        super::sys::ignore(libc::SIGXCPU);
+        crate::sys::ignore_signal(libc::SIGXCPU);
         let give_up = Instant::now() + most * 8;
         while Instant::now() < give_up {
             let used = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Duration::from);

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
+use crate::isolation::Rlimits;
+
 /// What the victim, a process of the other seat, has made and tells the runner. What it was not allowed to make is absent.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Victim {
@@ -76,6 +78,19 @@ pub struct Limits {
     pub data_bytes: u64,
     /// RLIMIT_CPU, seconds.
     pub cpu_seconds: u64,
+}
+
+impl Limits {
+    /// As the kernel takes them.
+    pub(super) fn rlimits(self) -> Rlimits {
+        Rlimits {
+            memory_bytes: Some(self.data_bytes),
+            processes: Some(self.processes),
+            files: Some(self.open_files),
+            file_bytes: Some(self.file_bytes),
+            cpu_seconds: Some(self.cpu_seconds),
+        }
+    }
 }
 
 /// Small enough that going beyond hurts nobody, large enough for the tools of the suite.

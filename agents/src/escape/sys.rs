@@ -211,16 +211,9 @@ pub(super) fn fork(child: impl FnOnce() -> i32) -> Result<Pid, Errno> {
             // A panic must not unwind into the parent's frames, where the child would go on as a second runner.
             let status =
                 std::panic::catch_unwind(std::panic::AssertUnwindSafe(child)).unwrap_or(101);
-            exit_now(status)
+            crate::sys::exit_now(status)
         }
     }
-}
-
-/// Leaves at once, without destructors.
-#[expect(unsafe_code, reason = "_exit")]
-pub(super) fn exit_now(status: i32) -> ! {
-    // SAFETY: _exit is always allowed.
-    unsafe { libc::_exit(status) }
 }
 
 /// Moves the descriptor of the report to number 3 and standard input, output and error to /dev/null.
@@ -240,18 +233,6 @@ pub(super) fn arrange_descriptors(report: &OwnedFd) -> Result<OwnedFd, Errno> {
         }
         Ok(OwnedFd::from_raw_fd(3))
     }
-}
-
-/// Closes every descriptor from `first` on; for a freshly forked child that leaves by _exit.
-pub(super) fn close_from(first: u32) {
-    let _ = call!(libc::SYS_close_range, first, u32::MAX, 0);
-}
-
-/// Ignores a signal.
-#[expect(unsafe_code, reason = "signal")]
-pub(super) fn ignore(signal: libc::c_int) {
-    // SAFETY: ignoring runs no code of ours.
-    unsafe { libc::signal(signal, libc::SIG_IGN) };
 }
 
 /// Lets this process be looked into by its own user again, as after exec: a change of user takes that away.

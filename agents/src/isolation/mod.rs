@@ -74,7 +74,7 @@ pub fn become_owner(owner: Owner) -> nix::Result<()> {
 }
 
 /// Sets the limits, none higher than what this process has itself. No core dumps in any case.
-fn limit(limits: &Rlimits) -> nix::Result<()> {
+pub(crate) fn limit(limits: &Rlimits) -> nix::Result<()> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     for (resource, value) in [
         (Resource::RLIMIT_DATA, limits.memory_bytes),

@@ -9,8 +9,6 @@ pub mod desk;
 mod guard;
 mod scan;
 
-pub use guard::FsUser;
-
 use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};

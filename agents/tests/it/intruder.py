@@ -145,7 +145,7 @@ def attacks(shut, abstract, shared, host, victim):
         yield f"descriptor numbers of the {name}", lambda pid=pid: os.listdir(f"/proc/{pid}/fd")
         yield f"a file open in the {name}", lambda pid=pid: os.readlink(f"/proc/{pid}/fd/0")
         yield f"folder of the {name}", lambda pid=pid: os.readlink(f"/proc/{pid}/cwd")
-        yield f"files of the {name}", lambda pid=pid: os.listdir(f"/proc/{pid}/root/")
+        yield f"files of the {name}", lambda pid=pid: os.listdir(f"/proc/{pid}/root")
         yield f"limits of the {name}", lambda pid=pid: resource.prlimit(pid, resource.RLIMIT_NOFILE, (4, 4))
         yield f"priority of the {name}", lambda pid=pid: os.setpriority(os.PRIO_PROCESS, pid, 19)
         yield f"processors of the {name}", lambda pid=pid: os.sched_setaffinity(pid, {0})
