@@ -77,9 +77,10 @@ pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
     let world = plan.world;
     let names: Vec<String> = world.seats().iter().map(|seat| seat.name.clone()).collect();
     let catalogue = Arc::new(Catalogue::new(world.catalogue().to_vec(), &names));
+    let given = plan.scenario.limits(&plan.params);
     let limits = Limits {
-        actions: plan.scenario.limits().actions,
-        speech: plan.scenario.limits().speech,
+        actions: given.actions,
+        speech: given.speech,
     };
     let (mode, hz, ticks) = plan.timing.words();
     let meta = RunMeta {

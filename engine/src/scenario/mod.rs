@@ -87,10 +87,11 @@ impl Scenario {
         &self.docs
     }
 
-    /// `[limits]` with default parameters.
+    /// `[limits]` with the values of a run.
     #[must_use]
-    pub fn limits(&self) -> &LimitSpec {
-        &self.spec.limits
+    pub fn limits(&self, params: &Params) -> LimitSpec {
+        self.spec(params)
+            .map_or_else(|_| self.spec.limits.clone(), |spec| spec.limits)
     }
 
     /// `[[metric]]`, in the order of [`TickOutput::metrics`](crate::TickOutput::metrics).

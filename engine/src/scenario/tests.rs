@@ -394,6 +394,20 @@ fn metrics_and_end() {
 }
 
 #[test]
+fn limits_are_those_of_the_run() {
+    let toml = AXELROD.to_owned()
+        + "\n[limits]\nspeech = \"$words\"\n[params.words]\ntype = \"int\"\ndefault = 1\ndoc = \"Speech a tick\"\n";
+    let scenario = Scenario::load(&bundle(&toml, "")).unwrap();
+    let speech = |overrides: &[(String, String)]| {
+        scenario.limits(&scenario.params(overrides).unwrap()).speech
+    };
+    assert_eq!(
+        (speech(&[]), speech(&[("words".into(), "3".into())])),
+        (1, 3)
+    );
+}
+
+#[test]
 fn matrix() {
     check_matrix(
         "[[3, 0], [5, 1]]",
