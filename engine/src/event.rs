@@ -5,6 +5,7 @@ use crate::id::{ActionId, SeatId};
 use crate::value::Value;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
+use std::borrow::Cow;
 
 /// Something that happened in a step.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -21,7 +22,7 @@ pub struct Event {
     pub text: Option<String>,
     /// More, by name.
     #[serde(serialize_with = "as_map")]
-    pub fields: Vec<(&'static str, Value)>,
+    pub fields: Vec<(Cow<'static, str>, Value)>,
 }
 
 impl Event {
@@ -61,14 +62,14 @@ impl Event {
 
     /// Adds a field.
     #[must_use]
-    pub fn field(mut self, name: &'static str, value: impl Into<Value>) -> Self {
-        self.fields.push((name, value.into()));
+    pub fn field(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Value>) -> Self {
+        self.fields.push((name.into(), value.into()));
         self
     }
 }
 
 fn as_map<S: Serializer>(
-    fields: &[(&'static str, Value)],
+    fields: &[(Cow<'static, str>, Value)],
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(Some(fields.len()))?;
@@ -108,12 +109,13 @@ pub(crate) enum Code {
     TooFar,
     Bye,
     Over,
+    NotAllowed,
 }
 
 impl Code {
     /// All of them, for the test that each is documented.
     #[cfg(test)]
-    pub(crate) const ALL: [Code; 14] = [
+    pub(crate) const ALL: [Code; 15] = [
         Self::Ok,
         Self::UnknownAction,
         Self::BadArgs,
@@ -128,6 +130,7 @@ impl Code {
         Self::TooFar,
         Self::Bye,
         Self::Over,
+        Self::NotAllowed,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -146,6 +149,7 @@ impl Code {
             Self::TooFar => "too-far",
             Self::Bye => "bye",
             Self::Over => "over",
+            Self::NotAllowed => "not-allowed",
         }
     }
 }

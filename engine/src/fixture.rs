@@ -1,4 +1,4 @@
-//! Two small scenarios for the tests of this crate: one on a map, one without a place.
+//! Three small scenarios for the tests of this crate: one on a map, one without a place, one of files and reports.
 
 use crate::scenario::{Bundle, Scenario};
 
@@ -81,6 +81,64 @@ name = "points"
 sum = "score"
 "#;
 
+pub(crate) const WORKSHOP: &str = r#"
+format = 1
+name = "workshop"
+title = "A small workshop"
+[mechanic.speech]
+[mechanic.report.build]
+doc = "What the build said."
+seats = ["binder"]
+[mechanic.report.build.fields]
+links = { max = 100, doc = "Links of the contents" }
+broken = { max = 100 }
+[mechanic.report.mood.fields]
+joy = { min = -5, max = 5 }
+[[seat]]
+name = "writer"
+count = 3
+[[seat]]
+name = "binder"
+[files]
+[limits]
+actions = 2
+[score]
+unit = "versions"
+[[score.earn]]
+events = "file.published"
+where = { merged = false }
+[[score.earn]]
+events = "file.published"
+where = { merged = true }
+points = 0.5
+[[score.earn]]
+events = "report.made"
+where = { text = "build", broken = 0 }
+points = 3
+[[metric]]
+name = "broken"
+report = "build.broken"
+[[metric]]
+name = "joy"
+report = "mood.joy"
+of = "mean"
+[[metric]]
+name = "merges"
+events = "file.published"
+where = { merged = true }
+over = "run"
+[[metric]]
+name = "conflicts"
+events = "file.refused"
+where = { code = "conflict" }
+over = "run"
+[[metric]]
+name = "chapters"
+events = "file.published"
+where = { text = "chapter-1.md", version = 1 }
+over = "run"
+"#;
+
 pub(crate) fn bundle(toml: &str, map: &str) -> Bundle {
     let mut bundle = Bundle::new();
     bundle.insert("scenario.toml", toml.as_bytes());
@@ -101,4 +159,8 @@ pub(crate) fn commons() -> Scenario {
 
 pub(crate) fn axelrod() -> Scenario {
     load(AXELROD, "")
+}
+
+pub(crate) fn workshop() -> Scenario {
+    load(WORKSHOP, "")
 }

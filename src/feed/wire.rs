@@ -1,5 +1,7 @@
 //! Messages of the feed and their bytes. Shapes only: no state, no sockets.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use formicarium_engine::{KindInfo, Thing, Value};
 use serde::{Deserialize, Serialize};
@@ -411,7 +413,7 @@ impl Event {
     }
 }
 
-fn fields(fields: &[(&'static str, Value)]) -> serde_json::Value {
+fn fields(fields: &[(Cow<'static, str>, Value)]) -> serde_json::Value {
     serde_json::to_value(FieldMap(fields)).unwrap_or_default()
 }
 

@@ -4,6 +4,7 @@
 //! leave the host before. Everything else rides along with the next input (group commit) or is
 //! flushed when the thread has been idle for `IDLE_FLUSH`. Must not know why something is recorded.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -488,12 +489,12 @@ fn insert_outcome(
 }
 
 /// An event's fields as a JSON object, in their own order.
-pub fn fields_json(fields: &[(&'static str, formicarium_engine::Value)]) -> String {
+pub fn fields_json(fields: &[(Cow<'static, str>, formicarium_engine::Value)]) -> String {
     serde_json::to_string(&FieldMap(fields)).expect("event fields have string keys")
 }
 
 /// Serialises named fields as a map.
-pub struct FieldMap<'a>(pub &'a [(&'static str, formicarium_engine::Value)]);
+pub struct FieldMap<'a>(pub &'a [(Cow<'static, str>, formicarium_engine::Value)]);
 
 impl serde::Serialize for FieldMap<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -7,6 +7,7 @@ pub(crate) mod intake;
 pub(crate) mod matrix;
 pub(crate) mod movement;
 pub(crate) mod order;
+pub(crate) mod report;
 pub(crate) mod sanction;
 pub(crate) mod score;
 pub(crate) mod speech;
@@ -21,24 +22,60 @@ use crate::scenario::{Kind, LimitSpec, Spec};
 use bevy_ecs::prelude::*;
 use bevy_ecs::schedule::{LogLevel, ScheduleBuildSettings};
 
-/// The names of all events a step can tell of; `[[metric]] events` counts one of them.
-pub(crate) const EVENT_NAMES: &[&str] = &[
-    "seat.late",
-    "seat.absent",
-    "seat.back",
-    "seat.exited",
-    "speech.said",
-    "sanction.zap",
-    "sanction.hit",
-    "harvest.ate",
-    "harvest.grew",
-    "matrix.played",
-    "matrix.skipped",
-    "file.published",
-    "file.refused",
-    "file.leased",
-    "file.released",
-    "file.expired",
+/// What the field of an event is, where it is not null.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FieldKind {
+    Text,
+    Bool,
+    Int,
+    /// With a fraction, so that nothing is gained by comparing it.
+    Num,
+}
+
+use FieldKind::{Bool, Int, Num, Text};
+
+/// All events that a step can tell of, with their fields (`text` is the event's own text), so that metrics and scores
+/// can name them. A report brings fields of its own.
+pub(crate) const EVENTS: &[(&str, &[(&str, FieldKind)])] = &[
+    ("seat.late", &[]),
+    ("seat.absent", &[]),
+    ("seat.back", &[]),
+    ("seat.exited", &[("text", Text), ("tick", Int)]),
+    ("speech.said", &[("text", Text), ("how", Text), ("to", Int)]),
+    (
+        "sanction.zap",
+        &[("dir", Text), ("length", Int), ("width", Int)],
+    ),
+    ("sanction.hit", &[("timeout", Int), ("penalty", Num)]),
+    ("harvest.ate", &[("reward", Num)]),
+    ("harvest.grew", &[]),
+    (
+        "matrix.played",
+        &[
+            ("mine", Text),
+            ("theirs", Text),
+            ("my_points", Num),
+            ("their_points", Num),
+        ],
+    ),
+    ("matrix.skipped", &[("mine", Text), ("theirs", Text)]),
+    (
+        "file.published",
+        &[
+            ("text", Text),
+            ("version", Int),
+            ("change", Text),
+            ("merged", Bool),
+        ],
+    ),
+    (
+        "file.refused",
+        &[("text", Text), ("code", Text), ("reason", Text)],
+    ),
+    ("file.leased", &[("text", Text), ("token", Int)]),
+    ("file.released", &[("text", Text), ("token", Int)]),
+    ("file.expired", &[("text", Text), ("token", Int)]),
+    ("report.made", &[("text", Text)]),
 ];
 
 /// The parts of a step, one after the other. What stands in the same part touches nothing in common; bevy checks that
@@ -47,7 +84,7 @@ pub(crate) const EVENT_NAMES: &[&str] = &[
 enum Part {
     /// Inputs become orders; what cannot be done at all is refused.
     Intake,
-    /// Words reach who is near now, clocks of the beam run down, pairs play their round.
+    /// Words reach who is near now, clocks of the beam run down, pairs play their round, reports are kept.
     Before,
     /// Bodies turn, then all beams fire from where everyone stands.
     Aim,
@@ -75,7 +112,9 @@ pub(crate) fn schedule() -> Schedule {
                 .chain(),
         )
         .add_systems(intake::take.in_set(Part::Intake))
-        .add_systems((speech::speak, sanction::wear, matrix::play).in_set(Part::Before))
+        .add_systems(
+            (speech::speak, sanction::wear, matrix::play, report::take).in_set(Part::Before),
+        )
         .add_systems((movement::turn, sanction::zap).chain().in_set(Part::Aim))
         .add_systems(movement::walk.in_set(Part::Move))
         .add_systems(
@@ -99,6 +138,7 @@ pub(crate) struct Mechanics {
     pub(crate) sanction: Option<sanction::Config>,
     pub(crate) speech: Option<speech::Config>,
     pub(crate) matrix: Option<matrix::Config>,
+    pub(crate) report: Option<report::Config>,
 }
 
 /// The numbers of the built-in actions, where the scenario has them.
@@ -109,6 +149,8 @@ pub(crate) struct Ids {
     pub(crate) zap: Option<ActionId>,
     pub(crate) say: Option<ActionId>,
     pub(crate) play: Option<ActionId>,
+    /// The first of the reports; the others follow.
+    pub(crate) report: Option<ActionId>,
 }
 
 impl Mechanics {
@@ -145,6 +187,9 @@ impl Mechanics {
             matrix: table
                 .table("matrix")
                 .and_then(|table| matrix::Config::read(&table)),
+            report: table
+                .table("report")
+                .and_then(|table| report::Config::read(&table)),
         };
         for name in ["harvest", "sanction"] {
             if let Some(item) = table.get(name).filter(|_| mechanics.movement.is_none()) {
@@ -168,6 +213,7 @@ impl Mechanics {
         specs.extend(self.sanction.iter().map(sanction::Config::action));
         specs.extend(self.speech.iter().map(speech::Config::action));
         specs.extend(self.matrix.iter().map(matrix::Config::action));
+        specs.extend(self.report.iter().flat_map(report::Config::actions));
         for (index, spec) in specs.iter_mut().enumerate() {
             spec.id = ActionId(index as u16);
         }
@@ -187,6 +233,10 @@ impl Mechanics {
             zap: id("zap"),
             say: id("say"),
             play: id("play"),
+            report: catalogue
+                .iter()
+                .find(|spec| spec.name.starts_with(report::PREFIX))
+                .map(|spec| spec.id),
         }
     }
 
@@ -217,6 +267,7 @@ impl Mechanics {
         self.matrix
             .iter()
             .for_each(|config| add(config.rules(spec)));
+        self.report.iter().for_each(|config| add(config.rules()));
         files::rules(spec).into_iter().for_each(&mut add);
         text
     }

@@ -106,6 +106,7 @@ pub(crate) mod by {
     pub(crate) struct Movement;
     pub(crate) struct Harvest;
     pub(crate) struct Matrix;
+    pub(crate) struct Report;
 }
 
 /// What was refused in this step, for the world's output.
@@ -120,6 +121,7 @@ pub(crate) fn report(
     mut sanction: ResMut<Outbox<by::Sanction>>,
     mut speech: ResMut<Outbox<by::Speech>>,
     mut matrix: ResMut<Outbox<by::Matrix>>,
+    mut reports: ResMut<Outbox<by::Report>>,
     mut rejected: ResMut<Rejected>,
     mut mailboxes: Query<&mut Mailbox>,
 ) {
@@ -128,7 +130,8 @@ pub(crate) fn report(
         .drain(..)
         .chain(sanction.refused.drain(..))
         .chain(speech.refused.drain(..))
-        .chain(matrix.refused.drain(..));
+        .chain(matrix.refused.drain(..))
+        .chain(reports.refused.drain(..));
     for (order, code, reason) in refused {
         let order = &mut orders.0[order];
         (order.code, order.reason) = (code, reason);

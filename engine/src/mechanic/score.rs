@@ -2,6 +2,7 @@
 
 use super::order::{Outbox, by};
 use crate::component::{Bodies, Score};
+use crate::event::Event;
 use crate::scenario::Spec;
 use bevy_ecs::prelude::*;
 
@@ -9,10 +10,18 @@ use bevy_ecs::prelude::*;
 pub(crate) const MAX_SCORE: f64 = 1e15;
 
 pub(crate) fn rules(spec: &Spec) -> String {
-    format!(
+    let mut text = format!(
         "Your score counts {}; the {} is best.",
         spec.score.unit, spec.score.best
-    )
+    );
+    for earn in &spec.earn {
+        text += &format!(
+            " Each of your events {} gives {}.",
+            earn.filter.words(),
+            earn.points
+        );
+    }
+    text
 }
 
 /// Gains become scores: mechanic by mechanic in a fixed order, since sums of floating-point numbers depend on it.
@@ -30,9 +39,27 @@ pub(crate) fn gain(
         .chain(matrix.gains.drain(..));
     for (seat, points) in gains {
         if let Ok(mut score) = scores.get_mut(bodies.0[seat.index()]) {
-            score.0 = (score.0 + points).clamp(-MAX_SCORE, MAX_SCORE);
+            add(&mut score, points);
         }
     }
+}
+
+/// What events earn for their seats, once all of a step are told: event by event, in the order of `[[score.earn]]`.
+pub(crate) fn earn(ecs: &mut World, spec: &Spec, events: &[Event]) {
+    for event in events {
+        for earn in spec.earn.iter().filter(|earn| earn.filter.takes(event)) {
+            let body = event
+                .seat
+                .and_then(|seat| ecs.resource::<Bodies>().0.get(seat.index()).copied());
+            if let Some(mut score) = body.and_then(|body| ecs.get_mut::<Score>(body)) {
+                add(&mut score, earn.points);
+            }
+        }
+    }
+}
+
+fn add(score: &mut Score, points: f64) {
+    score.0 = (score.0 + points).clamp(-MAX_SCORE, MAX_SCORE);
 }
 
 /// The Gini coefficient: mean absolute difference of all pairs over twice the mean. 0 where the mean is not positive.

@@ -6,6 +6,7 @@
 
 use super::matrix::{self, Matches};
 use super::order::{Clock, Rules};
+use super::report;
 use super::sanction::{Cooldown, Timeout};
 use crate::component::{
     Bodies, Cells, Facing, Mailbox, Outcome, Position, Presence, Score, Standing,
@@ -114,6 +115,9 @@ pub(crate) fn observe(ecs: &EcsWorld, seats: &[SeatInfo], seat: SeatId) -> Obser
             Cow::Borrowed("match"),
             game(ecs, seats, rules, tick, seat, &mut text),
         ));
+    }
+    if let Some(reports) = report::tell(ecs, seats, &mut text) {
+        state.push((Cow::Borrowed("reports"), reports));
     }
     if rules.spec.sight.tell_time {
         let mut time: Entries = Vec::with_capacity(2);

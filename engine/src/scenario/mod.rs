@@ -3,7 +3,9 @@
 mod bundle;
 mod diagnostic;
 mod files;
+mod filter;
 mod map;
+mod metric;
 mod params;
 mod question;
 mod read;
@@ -21,7 +23,7 @@ pub use spec::{LimitSpec, MetricSpec, Mode, OnLate, ScoreSpec, TimeSpec};
 
 pub(crate) use map::{Space, kind_named};
 pub(crate) use params::is_name;
-pub(crate) use spec::{Kind, Source, Spec};
+pub(crate) use spec::{Kind, Of, Source, Spec};
 
 use crate::action::ActionSpec;
 

@@ -1,13 +1,14 @@
-//! Reads every table of scenario.toml but params, space and mechanics, with its checks.
+//! Reads every table of scenario.toml but params, space, mechanics and what is counted, with its checks.
 //! It must not know how a world runs.
 
 use super::bundle::Bundle;
 use super::diagnostic::suggest;
 use super::files;
 use super::map::{self, Space, kind_named};
+use super::metric;
 use super::params::is_name;
 use super::question;
-use super::reader::{Item, Reader, Table};
+use super::reader::{Reader, Table};
 use super::spec::*;
 use crate::mechanic::Mechanics;
 
@@ -49,22 +50,13 @@ pub(super) fn read(root: &Table<'_>, bundle: &Bundle) -> Option<Spec> {
             .is_some_and(|spec| spec.params.iter().all(|p| !p.required))
     });
     let sight = read_sight(root);
-    let metrics = read_metrics(root, &kinds);
-    let score = match root.table("score") {
-        Some(table) => ScoreSpec {
-            unit: table.text_or("unit", "points"),
-            best: table
-                .get("best")
-                .and_then(|item| item.choice(&BEST))
-                .map_or(BEST[0], |index| BEST[index]),
-        },
-        None => ScoreSpec {
-            unit: "points".into(),
-            best: BEST[0],
-        },
-    };
-    let end = read_end(root, &metrics);
+    let metrics = metric::read(root, &kinds, &mechanics);
+    let (score, earn) = metric::read_score(root, &mechanics);
+    let end = metric::read_end(root, &metrics);
     let groups: Vec<&str> = seats.iter().map(|group| group.name.as_str()).collect();
+    if let Some(report) = &mechanics.report {
+        report.check_groups(reader, &groups);
+    }
     let questions = question::read(root, &groups);
     let files = files::read(root, bundle);
     let spec = Spec {
@@ -81,6 +73,7 @@ pub(super) fn read(root: &Table<'_>, bundle: &Bundle) -> Option<Spec> {
         limits,
         metrics,
         score,
+        earn,
         end,
         questions,
         files,
@@ -369,112 +362,4 @@ fn read_sight(root: &Table<'_>) -> Sight {
         sight.tell_scores = told.contains(&3);
     }
     sight
-}
-
-fn read_metrics(root: &Table<'_>, kinds: &[Kind]) -> Vec<MetricSpec> {
-    let mut metrics: Vec<MetricSpec> = Vec::new();
-    for table in root.tables("metric") {
-        let name = table.need("name", "a name, a-z first").and_then(|item| {
-            let name = item.text()?;
-            if !is_name(&name) {
-                item.fault(format!("`{name}` cannot name a metric"))
-                    .expected("a-z, then a-z, 0-9, _ or -");
-            } else if metrics.iter().any(|metric| metric.name == name) {
-                item.fault(format!("a second [[metric]] is named `{name}`"));
-            }
-            Some(name)
-        });
-        let title = table.get("title").and_then(|item| item.text_of(1..=100));
-        let unit = table.text_or("unit", "");
-        let run = table
-            .get("over")
-            .and_then(|item| item.choice(&["tick", "run"]))
-            == Some(1);
-        let mut sources = Vec::new();
-        if let Some(item) = table.get("count") {
-            sources.extend(
-                item.text()
-                    .and_then(|name| kind_named(&item, &name, kinds))
-                    .map(Source::Count),
-            );
-        }
-        if let Some(item) = table.get("events") {
-            let names = crate::mechanic::EVENT_NAMES;
-            sources.extend(item.choice(names).map(|index| Source::Events {
-                name: names[index].into(),
-                run,
-            }));
-        }
-        for (key, source) in [
-            ("sum", Source::Sum),
-            ("mean", Source::Mean),
-            ("gini", Source::Gini),
-        ] {
-            if let Some(item) = table.get(key) {
-                sources.extend(item.choice(&["score"]).map(|_| source));
-            }
-        }
-        let keys = ["count", "events", "sum", "mean", "gini"];
-        let given = keys.iter().filter(|key| table.get(key).is_some()).count();
-        if given != 1 {
-            let message = if given == 0 {
-                "a metric of nothing"
-            } else {
-                "a metric of several things"
-            };
-            table
-                .reader()
-                .fault(table.span(), message)
-                .expected(format!("one of {}", keys.join(", ")));
-        }
-        let (Some(name), Some(source)) = (name, sources.pop()) else {
-            continue;
-        };
-        metrics.push(MetricSpec {
-            title: title.unwrap_or_else(|| name.clone()),
-            name,
-            unit,
-            source,
-        });
-    }
-    metrics
-}
-
-fn read_end(root: &Table<'_>, metrics: &[MetricSpec]) -> Vec<EndWhen> {
-    let Some(table) = root.table("end") else {
-        return Vec::new();
-    };
-    let Some(items) = table.get("when").and_then(|item| item.list()) else {
-        return Vec::new();
-    };
-    let limit = -1e300..=1e300;
-    let read = |item: &Item<'_>| {
-        let table = item.table()?;
-        let below = table
-            .get("below")
-            .and_then(|item| item.float(limit.clone()));
-        let above = table
-            .get("above")
-            .and_then(|item| item.float(limit.clone()));
-        if table.get("below").is_none() && table.get("above").is_none() {
-            item.fault("this never ends anything")
-                .expected("below or above");
-        }
-        let item = table.need("metric", "the name of a [[metric]]")?;
-        let name = item.text()?;
-        let metric = metrics.iter().position(|metric| metric.name == name);
-        if metric.is_none() {
-            item.fault(format!("there is no metric `{name}`"))
-                .help(suggest(
-                    &name,
-                    metrics.iter().map(|metric| metric.name.as_str()),
-                ));
-        }
-        Some(EndWhen {
-            metric: metric?,
-            below,
-            above,
-        })
-    };
-    items.iter().filter_map(read).collect()
 }

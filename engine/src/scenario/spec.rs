@@ -1,8 +1,10 @@
 //! The typed scenario: what every table of scenario.toml says, once it is read. Data only.
 
 use super::files::FilesSpec;
+use super::filter::Filter;
 use super::map::Space;
 use super::question::QuestionSpec;
+use crate::id::SeatId;
 use crate::mechanic::Mechanics;
 use serde::Serialize;
 
@@ -112,14 +114,50 @@ pub struct MetricSpec {
 pub(crate) enum Source {
     /// Things of this kind.
     Count(u16),
-    /// Events of this name: in the tick, or in the run so far.
-    Events { name: String, run: bool },
+    /// Events that the filter takes: in the tick, or in the run so far.
+    Events { filter: Filter, run: bool },
+    /// A number of a report.
+    Report { report: usize, field: usize, of: Of },
     /// All scores together.
     Sum,
     /// The mean score.
     Mean,
     /// The Gini coefficient of the scores.
     Gini,
+}
+
+/// Which of the seats' last reports a metric takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Of {
+    /// The one that was made last.
+    Last,
+    /// All of them together.
+    Sum,
+    /// Their mean.
+    Mean,
+    /// The lowest.
+    Lowest,
+    /// The highest.
+    Highest,
+}
+
+impl Of {
+    pub(super) const ALL: [Of; 5] = [
+        Self::Last,
+        Self::Sum,
+        Self::Mean,
+        Self::Lowest,
+        Self::Highest,
+    ];
+    /// Their words, in the same order.
+    pub(super) const WORDS: [&str; 5] = ["last", "sum", "mean", "lowest", "highest"];
+}
+
+/// `[[score.earn]]`: what a seat gets for each of these events of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Earn {
+    pub(crate) filter: Filter,
+    pub(crate) points: f64,
 }
 
 /// `[score]`.
@@ -158,6 +196,7 @@ pub(crate) struct Spec {
     pub(crate) limits: LimitSpec,
     pub(crate) metrics: Vec<MetricSpec>,
     pub(crate) score: ScoreSpec,
+    pub(crate) earn: Vec<Earn>,
     pub(crate) end: Vec<EndWhen>,
     pub(crate) questions: Vec<QuestionSpec>,
     pub(crate) files: Option<FilesSpec>,
@@ -167,5 +206,16 @@ impl Spec {
     /// How many seats there are.
     pub(crate) fn seat_count(&self) -> usize {
         self.seats.iter().map(|group| group.count as usize).sum()
+    }
+    /// The group of a seat.
+    pub(crate) fn group_of(&self, seat: SeatId) -> Option<&String> {
+        let mut left = seat.0;
+        for group in &self.seats {
+            if left < group.count {
+                return Some(&group.name);
+            }
+            left -= group.count;
+        }
+        None
     }
 }

@@ -359,8 +359,8 @@ fn metrics_and_end() {
         "count = \"apple\"",
         "",
         expect![[r#"
-        scenario.toml:47:1: a metric of nothing (expected one of count, events, sum, mean, gini)
-    "#]],
+            scenario.toml:47:1: a metric of nothing (expected one of count, events, report, sum, mean, gini)
+        "#]],
     );
     check(
         "count = \"apple\"",
@@ -373,14 +373,14 @@ fn metrics_and_end() {
         "count = \"apple\"",
         "count = \"apple\"\nsum = \"score\"",
         expect![[r#"
-        scenario.toml:47:1: a metric of several things (expected one of count, events, sum, mean, gini)
-    "#]],
+            scenario.toml:47:1: a metric of several things (expected one of count, events, report, sum, mean, gini)
+        "#]],
     );
     check(
         "events = \"harvest.ate\"",
         "events = \"harvest.eat\"",
         expect![[r#"
-            scenario.toml:52:10: `metric[1].events` is "harvest.eat" (expected one of seat.late, seat.absent, seat.back, seat.exited, speech.said, sanction.zap, sanction.hit, harvest.ate, harvest.grew, matrix.played, matrix.skipped, file.published, file.refused, file.leased, file.released, file.expired); did you mean `harvest.ate`?
+            scenario.toml:52:10: `metric[1].events` is "harvest.eat" (expected one of seat.late, seat.absent, seat.back, seat.exited, speech.said, sanction.zap, sanction.hit, harvest.ate, harvest.grew, matrix.played, matrix.skipped, file.published, file.refused, file.leased, file.released, file.expired, report.made); did you mean `harvest.ate`?
         "#]],
     );
     check(
@@ -477,11 +477,14 @@ fn the_documentation() {
         .and_then(|rest| rest.split("```").next())
         .unwrap();
     assert_eq!(faults(example, ".........\n.A#......\n"), "no fault\n");
-    for event in crate::mechanic::EVENT_NAMES {
-        assert!(
-            doc.contains(&format!("`{event}`")),
-            "{event} is not documented"
-        );
+    for (event, fields) in crate::mechanic::EVENTS {
+        let line = doc
+            .lines()
+            .find(|line| line.starts_with('|') && line.contains(&format!("`{event}`")))
+            .unwrap_or_else(|| panic!("{event} is not documented"));
+        for (field, _) in fields.iter().filter(|(field, _)| *field != "text") {
+            assert!(line.contains(&format!("`{field}`")), "{field} of {event}");
+        }
     }
     for code in crate::event::Code::ALL {
         assert!(

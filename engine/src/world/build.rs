@@ -8,6 +8,7 @@ use crate::mechanic::harvest::{Orchard, Sites};
 use crate::mechanic::matrix::Matches;
 use crate::mechanic::movement::Moved;
 use crate::mechanic::order::{Clock, Inbox, Orders, Outbox, Rejected, Rules, by};
+use crate::mechanic::report::Reports;
 use crate::mechanic::sanction::{Cooldown, Timeout};
 use crate::mechanic::{Mechanics, schedule, vision};
 use crate::registry::Registry;
@@ -23,8 +24,9 @@ use std::sync::Arc;
 #[derive(Resource)]
 pub(super) struct Kinds(pub(super) Vec<u16>);
 
-/// Declares every type that a world holds.
-fn registry() -> Registry {
+/// Declares every type that a world holds. What came after semantics 1 is state only where a scenario has it, so that the
+/// hashes of the others stay.
+fn registry(spec: &Spec) -> Registry {
     let mut registry = Registry::default();
     registry.resource::<Clock>("clock");
     registry.component::<Seat>("seat");
@@ -38,6 +40,11 @@ fn registry() -> Registry {
     registry.resource::<Orchard>("orchard");
     registry.resource::<Matches>("matches");
     registry.resource::<Tallies>("tallies");
+    if spec.mechanics.report.is_some() {
+        registry.component::<Reports>("reports");
+    } else {
+        registry.stateless::<Reports>("the scenario has none");
+    }
     registry.stateless::<Rules>("follows from scenario, params and seed");
     registry.stateless::<Bodies>("follows from the number of seats");
     registry.stateless::<Kinds>("follows from the scenario");
@@ -53,6 +60,7 @@ fn registry() -> Registry {
     registry.stateless::<Outbox<by::Movement>>("empty between steps");
     registry.stateless::<Outbox<by::Harvest>>("empty between steps");
     registry.stateless::<Outbox<by::Matrix>>("empty between steps");
+    registry.stateless::<Outbox<by::Report>>("empty between steps");
     registry
 }
 
@@ -90,6 +98,9 @@ pub(super) fn world(
         if spec.mechanics.sanction.is_some() {
             entity.insert((Timeout::default(), Cooldown::default()));
         }
+        if let Some(config) = &spec.mechanics.report {
+            entity.insert(Reports::new(config));
+        }
         bodies.push(entity.id());
     }
     let kinds = spec
@@ -126,13 +137,14 @@ pub(super) fn world(
     ecs.init_resource::<Outbox<by::Movement>>();
     ecs.init_resource::<Outbox<by::Harvest>>();
     ecs.init_resource::<Outbox<by::Matrix>>();
+    ecs.init_resource::<Outbox<by::Report>>();
     extra(&mut ecs);
     let mut schedule = schedule();
     set_executor(&mut schedule, Executor::Single);
     schedule
         .initialize(&mut ecs)
         .map_err(|error| vec![bug(format!("the order of systems is ambiguous: {error:?}"))])?;
-    let registry = registry();
+    let registry = registry(spec);
     registry.audit(&ecs).map_err(|what| vec![bug(what)])?;
     let mut world = World {
         ecs,

@@ -8,6 +8,7 @@ use crate::SEMANTICS;
 use crate::component::{Bodies, Mailbox, Position, Presence, Score, Seat};
 use crate::mechanic::harvest::{Orchard, Sites};
 use crate::mechanic::matrix::{MISSED, Matches};
+use crate::mechanic::report::Reports;
 use crate::mechanic::score::MAX_SCORE;
 use crate::scenario::{Diagnostic, Params, Scenario};
 use crate::world::measure::Tallies;
@@ -137,6 +138,12 @@ impl World {
             let score = self.ecs.get::<Score>(*entity).map_or(0.0, |score| score.0);
             if !score.is_finite() || score.abs() > MAX_SCORE {
                 return Err("a score is out of range");
+            }
+            if let Some(config) = &spec.mechanics.report {
+                let kept = self.ecs.get::<Reports>(*entity);
+                if !kept.is_some_and(|kept| kept.holds(config, self.tick())) {
+                    return Err("a report that the scenario does not have");
+                }
             }
             let mailbox = self
                 .ecs

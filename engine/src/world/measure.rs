@@ -2,6 +2,7 @@
 
 use crate::component::Cells;
 use crate::event::Event;
+use crate::mechanic::report;
 use crate::mechanic::score::gini;
 use crate::scenario::{Source, Spec};
 use bevy_ecs::prelude::{Resource, World as EcsWorld};
@@ -21,8 +22,8 @@ impl Tallies {
 pub(super) fn count(ecs: &mut EcsWorld, spec: &Spec, events: &[Event]) {
     let mut tallies = ecs.resource_mut::<Tallies>();
     for (tally, metric) in tallies.0.iter_mut().zip(&spec.metrics) {
-        if let Source::Events { name, run } = &metric.source {
-            let now = events.iter().filter(|event| event.name == name).count() as u64;
+        if let Source::Events { filter, run } = &metric.source {
+            let now = events.iter().filter(|event| filter.takes(event)).count() as u64;
             *tally = if *run { tally.saturating_add(now) } else { now };
         }
     }
@@ -54,6 +55,7 @@ pub(super) fn metrics(ecs: &EcsWorld, spec: &Spec, scores: &[f64]) -> Vec<f64> {
             bodies + standing as f64
         }
         Source::Events { .. } => *tally as f64,
+        Source::Report { report, field, of } => report::measure(ecs, *report, *field, *of),
         Source::Sum => sum,
         Source::Mean => sum / scores.len().max(1) as f64,
         Source::Gini => gini(scores),

@@ -17,7 +17,7 @@ use crate::input::TickInput;
 use crate::mechanic::harvest::{Orchard, Sites};
 use crate::mechanic::order::{Clock, Inbox, Outbox, Rejected, Rules, by};
 use crate::mechanic::sanction::Timeout;
-use crate::mechanic::vision;
+use crate::mechanic::{score, vision};
 use crate::observation::Observation;
 use crate::picture::{Delta, KindInfo, Picture, SpaceInfo, Thing};
 use crate::registry::Registry;
@@ -144,6 +144,7 @@ impl World {
         let things = self.draw();
         let delta = difference(&self.things, &things);
         self.things = things;
+        score::earn(&mut self.ecs, &self.rules.spec, &events);
         measure::count(&mut self.ecs, &self.rules.spec, &events);
         let scores = self.scores();
         let metrics = measure::metrics(&self.ecs, &self.rules.spec, &scores);
@@ -311,6 +312,7 @@ impl World {
         events.append(&mut self.ecs.resource_mut::<Outbox<by::Sanction>>().events);
         events.append(&mut self.ecs.resource_mut::<Outbox<by::Harvest>>().events);
         events.append(&mut self.ecs.resource_mut::<Outbox<by::Matrix>>().events);
+        events.append(&mut self.ecs.resource_mut::<Outbox<by::Report>>().events);
         events
     }
 

@@ -30,7 +30,12 @@ fn call() -> impl Strategy<Value = ActionCall> {
     });
     let any = (0u16..9, prop::collection::vec(arg(), 0..5))
         .prop_map(|(id, args)| ActionCall::new(ActionId(id), args));
-    prop_oneof![6 => good, 1 => zap, 1 => say, 1 => any]
+    let report = (
+        2u16..4,
+        prop::collection::vec((-9i64..120).prop_map(Arg::Int), 1..3),
+    )
+        .prop_map(|(action, values)| ActionCall::new(ActionId(action), values));
+    prop_oneof![6 => good, 1 => zap, 1 => say, 2 => report, 1 => any]
 }
 
 fn body() -> impl Strategy<Value = InputBody> {
@@ -77,8 +82,8 @@ fn input() -> impl Strategy<Value = TickInput> {
         .prop_map(|(tick, seats)| TickInput { tick, seats })
 }
 
-fn worlds() -> [(Scenario, Params); 2] {
-    [fixture::commons(), fixture::axelrod()].map(|scenario| {
+fn worlds() -> [(Scenario, Params); 3] {
+    [fixture::commons(), fixture::axelrod(), fixture::workshop()].map(|scenario| {
         let params = scenario.params(&[]).unwrap();
         (scenario, params)
     })
@@ -96,6 +101,40 @@ fn check(world: &World) {
         let observation = world.observe(SeatId(seat));
         assert_eq!(observation.tick, world.tick());
         serde_json::to_string(&observation).unwrap();
+    }
+}
+
+/// A metric can name every event, and each of its fields by the kind that is listed.
+fn check_event(event: &Event) {
+    use crate::mechanic::{EVENTS, FieldKind};
+    let (_, fields) = EVENTS
+        .iter()
+        .find(|(name, _)| *name == event.name)
+        .unwrap_or_else(|| panic!("{} is not listed", event.name));
+    let listed = |name: &str| fields.iter().find(|(field, _)| *field == name);
+    assert!(
+        event.text.is_none() || listed("text").is_some(),
+        "{} has a text that is not listed",
+        event.name
+    );
+    for (name, value) in &event.fields {
+        let kind = match value {
+            Value::Text(_) => FieldKind::Text,
+            Value::Bool(_) => FieldKind::Bool,
+            Value::Int(_) => FieldKind::Int,
+            Value::Num(_) => FieldKind::Num,
+            Value::Null => continue,
+            other => panic!("{} of {} is {other:?}", name, event.name),
+        };
+        match listed(name) {
+            Some((_, listed)) => assert_eq!(*listed, kind, "{name} of {}", event.name),
+            // What a report counts, the scenario names.
+            None => assert!(
+                event.name == "report.made" && kind == FieldKind::Int,
+                "{name} of {}",
+                event.name
+            ),
+        }
     }
 }
 
@@ -121,8 +160,9 @@ proptest! {
                 check(&world);
                 picture.apply(&output.delta);
                 prop_assert_eq!(&picture, &world.picture());
-                let known = |event: &Event| crate::mechanic::EVENT_NAMES.contains(&event.name);
-                prop_assert!(output.events.iter().all(known), "an event that no metric could count");
+                for event in &output.events {
+                    check_event(event);
+                }
                 prop_assert_eq!(output.hash, world.hash());
                 prop_assert!(output.metrics.iter().chain(&output.scores).all(|number| number.is_finite()));
                 if let Some(other) = &mut other {
@@ -220,6 +260,10 @@ fn drive(world: &World) -> TickInput {
             "say" => vec![Arg::Text(format!("tick {tick}"))],
             "move" | "turn" => vec![Arg::Choice((roll / moves % 4) as u16)],
             "play" => vec![Arg::Choice((roll / moves % 2) as u16)],
+            "report_build" => [roll / moves % 7, roll / moves % 3]
+                .map(|number| Arg::Int(number as i64))
+                .to_vec(),
+            "report_mood" => vec![Arg::Int((roll / moves % 11) as i64 - 5)],
             _ => Vec::new(),
         };
         let body = InputBody::Act(vec![ActionCall::new(id, args)]);
@@ -282,7 +326,7 @@ fn seeds_differ() {
 
 #[test]
 fn a_keyframe_of_another_scenario_is_refused() {
-    let [(commons, commons_params), (axelrod, axelrod_params)] = worlds();
+    let [(commons, commons_params), (axelrod, axelrod_params), _] = worlds();
     let keyframe = World::new(&commons, &commons_params, 1).unwrap().keyframe();
     let error = World::restore(&axelrod, &axelrod_params, 1, &keyframe)
         .err()
