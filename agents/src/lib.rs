@@ -4,6 +4,7 @@
 //!
 //! * [`protocol`]: the typed messages of agent protocol 1 and their JSON Lines form
 //! * [`adapter`]: turns what a process writes into typed messages and faults
+//! * [`files`]: the shared files of a run as its seats have them
 //! * [`broker`]: leases, publishes and versions of the shared tree
 //! * [`process`]: keepers, the state machine of a process, and the driver of them all ([`Agents`])
 //! * [`isolation`]: what a seat's process may reach, and what this machine can enforce
@@ -18,6 +19,7 @@ pub mod adapter;
 pub mod broker;
 pub mod escape;
 pub mod event;
+pub mod files;
 pub mod gateway;
 pub mod isolation;
 pub mod mcp;
@@ -35,4 +37,6 @@ pub use plan::{
     AcpPlan, AdapterPlan, ClaudePlan, ProcessLimits, Program, Restart, RestartPolicy, SeatPlan,
     Turn,
 };
-pub use process::{Agents, Nursery, NurseryError, Outgoing, StartError, raise_descriptor_limit};
+pub use process::{
+    Agents, Nursery, NurseryError, Outgoing, Prepared, StartError, Stopper, raise_descriptor_limit,
+};

@@ -43,6 +43,8 @@ pub struct Rule {
     pub pattern: String,
     /// Who.
     pub agent: AgentKind,
+    /// Whether it has a desk, in a scenario that shares files.
+    pub desk: bool,
 }
 
 /// What kind of agent, before its files are looked for.
@@ -134,6 +136,15 @@ pub struct Seated {
     pub prompt: Option<String>,
     /// What it may spend.
     pub budget: Budget,
+    /// Whether it has a desk, in a scenario that shares files.
+    pub desk: bool,
+}
+
+impl Seated {
+    /// Whether the seat has a desk, in a scenario that shares files: what the host plays itself has none.
+    pub fn has_desk(&self) -> bool {
+        self.desk && !matches!(self.agent, Agent::Builtin(_))
+    }
 }
 
 /// Why nobody can be seated.
@@ -269,6 +280,7 @@ pub fn override_rule(given: &str) -> Result<Rule, CastError> {
     Ok(Rule {
         pattern: pattern.trim().to_owned(),
         agent,
+        desk: true,
     })
 }
 
@@ -305,7 +317,7 @@ pub fn seat(
                 path: path.to_owned(),
                 why,
             };
-            match &rule.agent {
+            let seated = match &rule.agent {
                 AgentKind::Noop => Ok(builtin("builtin:noop", Builtin::Noop)),
                 AgentKind::Mcp { ready_ms } => Ok(Seated {
                     label: "mcp".into(),
@@ -314,6 +326,7 @@ pub fn seat(
                     },
                     prompt: None,
                     budget: Budget::default(),
+                    desk: true,
                 }),
                 AgentKind::Random => Ok(builtin("builtin:random", Builtin::Random)),
                 AgentKind::Script(name) => {
@@ -329,6 +342,7 @@ pub fn seat(
                         agent: Agent::Process(Box::new(program)),
                         prompt: None,
                         budget: Budget::default(),
+                        desk: true,
                     })
                 }
                 AgentKind::Acp(rule) => {
@@ -339,6 +353,7 @@ pub fn seat(
                         agent: Agent::Process(Box::new(program)),
                         prompt: rule.prompt.clone(),
                         budget: rule.budget.clone(),
+                        desk: true,
                     })
                 }
                 AgentKind::Claude(rule) => {
@@ -350,9 +365,14 @@ pub fn seat(
                         agent: Agent::Process(Box::new(program)),
                         prompt: rule.prompt.clone(),
                         budget: rule.budget.clone(),
+                        desk: true,
                     })
                 }
-            }
+            };
+            seated.map(|seated| Seated {
+                desk: rule.desk,
+                ..seated
+            })
         })
         .collect()
 }
@@ -363,6 +383,7 @@ fn builtin(label: &str, builtin: Builtin) -> Seated {
         agent: Agent::Builtin(builtin),
         prompt: None,
         budget: Budget::default(),
+        desk: true,
     }
 }
 

@@ -82,9 +82,11 @@ fn rule(table: &Table<'_>) -> Option<Rule> {
         },
         _ => AgentKind::Process(Box::new(process(table, &ProcessRule::default())?)),
     };
+    let desk = table.get("desk").and_then(|item| item.bool());
     Some(Rule {
         pattern: pattern?,
         agent,
+        desk: desk.unwrap_or(true),
     })
 }
 

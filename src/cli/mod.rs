@@ -4,6 +4,7 @@ mod attack;
 mod bridge;
 mod check;
 mod cost;
+mod desk;
 mod diagnose;
 mod doctor;
 mod replay;
@@ -58,6 +59,9 @@ enum Command {
     /// What an ACP agent starts as its tool server: copies between its standard streams and a seat's socket.
     #[command(hide = true)]
     Bridge(bridge::BridgeArgs),
+    /// What the command `desk` on an agent's PATH starts: leases and publishes files of its folder `shared`.
+    #[command(hide = true)]
+    Desk(desk::DeskArgs),
     /// List the recordings under a folder.
     Runs(runs::RunsArgs),
     /// Show what the seats of a run have used: tokens, calls, money.
@@ -76,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Bridge(args) => bridge::run(&args),
+        Command::Desk(args) => desk::run(&args),
         Command::Runs(args) => runs::run(&args),
         Command::Cost(args) => cost::run(&args),
         Command::Doctor(args) => doctor::run(&args),

@@ -109,10 +109,6 @@ enum SetUpError {
         "the scenario names no cast; choose one with --cast (it has: {0}), or seat agents with --agent '*=COMMAND'"
     )]
     NoCast(String),
-    #[error(
-        "the scenario shares files ([files]), and this version keeps no shared tree yet: it can be checked, not run"
-    )]
-    Files,
     #[error("{path}: is there and not empty; --out wants a folder of its own", path = .0.display())]
     Occupied(PathBuf),
     #[error("{what}: {source}")]
@@ -186,9 +182,6 @@ fn plan(args: &RunArgs, current: &Path, level: Level) -> Result<Plan, SetUpError
     let broken = |list| SetUpError::Broken(list, source.bundle.clone());
     let scenario = Scenario::load(&source.bundle).map_err(broken)?;
     let params = scenario.params(&args.set).map_err(broken)?;
-    if scenario.files(&params).is_some() {
-        return Err(SetUpError::Files);
-    }
     let seed = args
         .seed
         .unwrap_or_else(|| u64::from(rand::random::<u32>()));

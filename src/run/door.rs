@@ -224,6 +224,17 @@ impl Door {
         self.refuse(seat, None, Refusal { code, reason });
     }
 
+    /// Something that a seat did, or that happened to it, outside the world: it enters the next input before the seat's
+    /// actions.
+    pub fn fact(&mut self, seat: usize, fact: InputBody) {
+        self.seats[seat].facts.push(fact);
+    }
+
+    /// What a seat is told with its next observation.
+    pub fn tell(&mut self, seat: usize, action: &str, code: &'static str, reason: String) {
+        self.refuse(seat, Some(action.to_owned()), Refusal { code, reason });
+    }
+
     /// Closes the tick: the input of the step that makes `tick() + 1`, and who was late.
     pub fn close(&mut self) -> (TickInput, Vec<Change>) {
         let mut seats = Vec::with_capacity(self.seats.len());

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::board::Status;
 use super::door::{Asked, Change};
 use super::interview::{Outcome as Answered, Put, Refused};
+use super::shared::{Done, no_desk};
 use super::tick::{Awaited, TickLoop, listeners};
 
 impl TickLoop {
@@ -41,6 +42,9 @@ impl TickLoop {
             }) => {
                 self.hopeful[seat] = will_restart;
                 self.interview.leave(seat);
+                if let Some(files) = &self.files {
+                    files.left(seat);
+                }
                 self.awaited[seat] = match self.awaited[seat] {
                     Awaited::Process(time) if will_restart => Awaited::Until(Instant::now() + time),
                     Awaited::Until(due) if will_restart => Awaited::Until(due),
@@ -100,6 +104,11 @@ impl TickLoop {
                     .into_iter()
                     .map(|action| (action.name, action.args))
                     .collect();
+                if tick == self.door.tick()
+                    && let Some(files) = &mut self.files
+                {
+                    files.acted(seat);
+                }
                 if self.door.act(seat, Asked { tick, actions, say }) {
                     self.set(seat, Status::Playing, None);
                 }
@@ -111,8 +120,31 @@ impl TickLoop {
                     .remember(self.door.tick(), seat as u32, remember.state.to_string());
                 self.greeter.remember(seat, remember.state);
             }
+            request @ (FromAgent::Lease(_) | FromAgent::Publish(_) | FromAgent::Files(_)) => {
+                match &self.files {
+                    Some(files) => files.ask(seat, request),
+                    None => self.reply(seat, no_desk(&request)),
+                }
+            }
             FromAgent::Log(log) => self.note(seat, "log", "agent.log", &log.text),
         }
+    }
+
+    /// Something that the shared files had to do is done.
+    pub(super) fn on_done(&mut self, done: Done) {
+        match done {
+            Done::Answered(seat, answer) => self.reply(seat, answer),
+            Done::Published(seat, published) => {
+                for (code, reason) in published.told {
+                    self.door.tell(seat, "publish", code, reason);
+                }
+            }
+        }
+    }
+
+    fn reply(&self, seat: usize, answer: protocol::Files) {
+        let line = protocol::encode(&ToAgent::Files(answer));
+        self.agents.send(seat, Outgoing::Control(line.into()));
     }
 
     pub(super) fn on_call(&mut self, call: &ModelCall) {

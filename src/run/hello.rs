@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use formicarium_agents::protocol::{
-    self, ActionSpec, Hello, QuestionSpec, ScenarioName, Time, ToAgent,
+    self, ActionSpec, FilesInfo, Hello, QuestionSpec, ScenarioName, Time, ToAgent,
 };
 use formicarium_engine::SeatInfo;
 use serde_json::Value;
@@ -24,6 +24,8 @@ pub struct Greeter {
     limits: protocol::Limits,
     time: Time,
     seats: Vec<SeatInfo>,
+    /// The shared files, and which seats have a desk.
+    files: (Option<FilesInfo>, Vec<bool>),
     remembered: BTreeMap<usize, Value>,
 }
 
@@ -60,8 +62,14 @@ impl Greeter {
             limits,
             time: timing.hello(),
             seats,
+            files: (None, Vec::new()),
             remembered: BTreeMap::new(),
         }
+    }
+
+    /// Tells the seats with a desk of the shared files.
+    pub(super) fn share(&mut self, files: FilesInfo, desks: Vec<bool>) {
+        self.files = (Some(files), desks);
     }
 
     /// Keeps what a seat asked to remember, for its next process.
@@ -87,6 +95,11 @@ impl Greeter {
             actions: self.actions.clone(),
             limits: self.limits,
             questions,
+            files: self
+                .files
+                .0
+                .clone()
+                .filter(|_| self.files.1.get(seat) == Some(&true)),
             time: self.time,
             remembered: self.remembered.get(&seat).cloned(),
         }

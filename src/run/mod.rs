@@ -19,6 +19,7 @@ mod prepare;
 pub mod progress;
 pub mod prompt;
 pub mod seclusion;
+mod shared;
 mod tick;
 mod timing;
 mod world_thread;
@@ -26,6 +27,9 @@ mod world_thread;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use formicarium_agents::broker::BrokerError;
+use formicarium_agents::files::FilesError;
+use formicarium_agents::files::cost::TooDear;
 use formicarium_agents::gateway::GatewayError;
 use formicarium_agents::mcp::server::McpError;
 use formicarium_agents::protocol::{self, End, ToAgent};
@@ -127,6 +131,15 @@ pub enum RunError {
     /// The seats that are open to MCP clients.
     #[error(transparent)]
     Mcp(#[from] McpError),
+    /// The shared files.
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    /// Their broker.
+    #[error("the shared files: {0}")]
+    Broker(#[from] BrokerError),
+    /// They may come to take more than there is.
+    #[error(transparent)]
+    TooDear(#[from] TooDear),
     /// A fault of ours.
     #[error("a bug in formicarium: {0}")]
     Bug(String),
@@ -196,6 +209,12 @@ pub async fn execute(
         plan.budget.clone(),
     );
     let (model_door, calls, tokens) = model_door::open(&plan.seated, &plan.model).await?;
+    let names: Vec<String> = (0..seats).map(|seat| board.name(seat).to_owned()).collect();
+    let desks: Vec<bool> = plan
+        .seated
+        .iter()
+        .map(|seated| plan.files.is_some() && seated.has_desk())
+        .collect();
     let mut open_seats = Vec::new();
     for (seat, mut seated) in plan.seated.into_iter().enumerate() {
         if let Agent::Process(program) = &mut seated.agent
@@ -225,6 +244,8 @@ pub async fn execute(
                 awaited[seat] = Awaited::Process(Duration::from_millis(program.ready_ms));
                 let name = board.name(seat).to_owned();
                 let folder = plan.seclusion.folder(&name);
+                let mut isolation = plan.seclusion.of(plans.len());
+                isolation.shared = plan.files.as_ref().map(|_| plan.dir.join("shared"));
                 plans.push((
                     seat,
                     SeatPlan {
@@ -232,16 +253,28 @@ pub async fn execute(
                         program: *program,
                         folder,
                         run: plan.run.clone(),
-                        isolation: plan.seclusion.of(plans.len()),
+                        isolation,
                     },
                 ));
             }
         }
     }
     let (sender, inbox) = mpsc::channel(INBOX);
+    let prepared = Agents::prepare(plans).await?;
+    let files = match &plan.files {
+        Some(spec) => {
+            let desks = shared::Desks {
+                wanted: &desks,
+                names: &names,
+                open: &open_seats,
+            };
+            Some(shared::open(spec, &plan.dir, &recorder, desks, &prepared).await?)
+        }
+        None => None,
+    };
     let agents = Players {
         clients: players::open(&open_seats, &plan.dir, sender.clone()).await?,
-        processes: Agents::start(nursery, plans, sender.clone()).await?,
+        processes: prepared.start(nursery, sender.clone())?,
     };
     let hopeful = vec![true; seats];
     let mut run = TickLoop {
@@ -254,6 +287,7 @@ pub async fn execute(
         recorder,
         feed,
         agents,
+        files,
         inbox,
         _sender: sender,
         builtins,
@@ -278,6 +312,7 @@ pub async fn execute(
         recorder,
         feed,
         agents,
+        files,
         mut inbox,
         mut ledger,
         mut calls,
@@ -289,6 +324,9 @@ pub async fn execute(
     } = run;
     drop(_sender);
     progress.finish();
+    if let Some(files) = files {
+        files.close().await;
+    }
     let reason = match &outcome {
         Ok(reason) => reason.clone(),
         Err(error) => error.to_string(),

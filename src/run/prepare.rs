@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use formicarium_agents::protocol::ScenarioName;
-use formicarium_engine::{Params, SEMANTICS, Scenario};
+use formicarium_engine::{FilesSpec, Params, SEMANTICS, Scenario};
 
 use super::board::Board;
 use super::budget::Budget;
@@ -52,6 +52,8 @@ pub(super) struct PlanRest {
     pub(super) model: Upstream,
     pub(super) prompts: Prompts,
     pub(super) budget: Budget,
+    /// What the scenario says of its shared files.
+    pub(super) files: Option<FilesSpec>,
     /// Holds the users of the seats until the run is over.
     pub(super) seclusion: Seclusion,
 }
@@ -155,9 +157,10 @@ pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
         name: plan.scenario.name().to_owned(),
         title: plan.scenario.title().to_owned(),
     };
+    let files = plan.scenario.files(&plan.params);
     let rules = plan.scenario.rules_text(&plan.params);
     let interview = Interview::new(plan.scenario.questions(&plan.params), world.seats());
-    let greeter = Greeter::new(
+    let mut greeter = Greeter::new(
         &plan.run,
         scenario,
         rules,
@@ -166,6 +169,10 @@ pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
         &plan.timing,
         world.seats().to_vec(),
     );
+    if let Some(spec) = &files {
+        let desks = plan.seated.iter().map(Seated::has_desk).collect();
+        greeter.share(super::shared::terms(spec).info(), desks);
+    }
     let shown = plan
         .seated
         .iter()
@@ -184,6 +191,7 @@ pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
             model: plan.model,
             prompts: plan.prompts,
             budget: plan.budget,
+            files,
             seclusion: plan.seclusion,
         },
         board: Board::new(&names),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use formicarium_agents::gateway::ModelCall;
 use formicarium_agents::protocol::End;
 use formicarium_agents::{AgentEvent, Outgoing};
-use formicarium_engine::TickOutput;
+use formicarium_engine::{InputBody, TickOutput};
 use serde_json::json;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
@@ -23,6 +23,7 @@ use super::interview::Interview;
 use super::ledger::Ledger;
 use super::players::Players;
 use super::progress::{Progress, Standings};
+use super::shared::{Done, Shared};
 use super::world_thread::WorldThread;
 use super::{RunError, Timing};
 use crate::feed::handover::Feed;
@@ -45,6 +46,8 @@ pub(super) struct TickLoop {
     pub(super) recorder: Recorder,
     pub(super) feed: Option<Feed>,
     pub(super) agents: Players,
+    /// The shared files, in a scenario that has some.
+    pub(super) files: Option<Shared>,
     pub(super) inbox: mpsc::Receiver<AgentEvent>,
     /// Keeps the inbox open when no seat has a process.
     pub(super) _sender: mpsc::Sender<AgentEvent>,
@@ -147,6 +150,7 @@ impl TickLoop {
                         }
                     }
                 }
+                done = done(&mut self.files) => self.on_done(done),
                 _ = self.stop.changed() => return,
             }
         }
@@ -175,7 +179,8 @@ impl TickLoop {
             if nobody && self.nobody_may_come() {
                 return Closed::End("every agent has left".into());
             }
-            if self.timing.lockstep() && !nobody && self.door.open() == 0 {
+            let publishing = self.files.as_ref().is_some_and(Shared::is_publishing);
+            if self.timing.lockstep() && !nobody && self.door.open() == 0 && !publishing {
                 // What has come already belongs to this tick: a seat that floods must not wait in the queue.
                 while let Ok(event) = self.inbox.try_recv() {
                     self.on_event(event, true);
@@ -192,6 +197,7 @@ impl TickLoop {
                     }
                 },
                 Some(call) = self.calls.recv() => self.on_call(&call),
+                done = done(&mut self.files) => self.on_done(done),
                 _ = self.stop.changed() => {}
             }
         }
@@ -199,6 +205,11 @@ impl TickLoop {
 
     /// Closes the door, steps, commits, and lets the result out. Returns the reason if it was the last.
     async fn tick(&mut self, begin: Instant) -> Result<Option<String>, RunError> {
+        if let Some(files) = &self.files {
+            for (seat, fact) in files.facts().await? {
+                self.door.fact(seat, InputBody::File(fact));
+            }
+        }
         let (input, changes) = self.door.close();
         let tick = input.tick;
         let input = Arc::new(input);
@@ -219,6 +230,12 @@ impl TickLoop {
         let ended = output.ended.clone().or_else(|| {
             (self.timing.last() == tick).then(|| format!("tick {tick} of {tick} reached"))
         });
+        if let Some(files) = &self.files {
+            files.set_tick(tick);
+            if ended.is_none() {
+                files.refresh().await;
+            }
+        }
         self.hand_out(ended.is_none()).await?;
         self.scores.clone_from(&output.scores);
         self.hash = output.hash;
@@ -314,6 +331,7 @@ impl TickLoop {
                     }
                 },
                 Some(call) = self.calls.recv() => self.on_call(&call),
+                done = done(&mut self.files) => self.on_done(done),
                 _ = self.stop.changed() => {}
             }
         }
@@ -349,6 +367,14 @@ impl TickLoop {
             absent: self.board.count(Status::Absent),
             away: self.board.count(Status::Starting) + self.board.count(Status::Exited),
         });
+    }
+}
+
+/// The next thing that the shared files have done; never where there are none.
+async fn done(files: &mut Option<Shared>) -> Done {
+    match files {
+        Some(files) => files.next().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -12,3 +12,4 @@ mod isolation;
 mod questions;
 mod recording;
 mod seats;
+mod story;

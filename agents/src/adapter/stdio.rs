@@ -112,7 +112,11 @@ fn limited(mut message: FromAgent, on: &mut dyn FnMut(Output)) {
             }
         }
         // Held against its question, and its limit, where the question is known.
-        FromAgent::Answer(_) => {}
+        FromAgent::Answer(_)
+        // Held against the limits of the tree, where those are known.
+        | FromAgent::Lease(_)
+        | FromAgent::Publish(_)
+        | FromAgent::Files(_) => {}
         FromAgent::Log(log) => cut(&mut log.text, LOG_CHARS, "log", on),
         FromAgent::Remember(remember) => {
             let bytes = serde_json::to_string(&remember.state).map_or(0, |s| s.len());
@@ -246,7 +250,7 @@ mod tests {
         check(
             b"{\"type\":\"dance\"}\n",
             expect![[
-                r#"bad-message (fault of the agent): unknown type "dance"; expected one of `ready`, `act`, `answer`, `remember`, `log` (at byte 2 of the line); the line was "{\"type\":\"dance\"}""#
+                r#"bad-message (fault of the agent): unknown type "dance"; expected one of `ready`, `act`, `answer`, `remember`, `lease`, `publish`, `files`, `log` (at byte 2 of the line); the line was "{\"type\":\"dance\"}""#
             ]],
         );
         check(

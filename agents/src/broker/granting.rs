@@ -53,7 +53,7 @@ impl Broker {
                 Ok(lease)
             }
             Err(error) => {
-                if let LeaseError::Held { .. } = &error {
+                if let LeaseError::Held { held, .. } = &error {
                     let sequence = self.next_sequence();
                     self.pending.push(Fact::Refusal(Refusal {
                         sequence,
@@ -65,6 +65,7 @@ impl Broker {
                         wanted: None,
                         base: None,
                         current: None,
+                        holder: Some(held.seat.clone()),
                     }));
                 }
                 Err(error.into())

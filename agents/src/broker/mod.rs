@@ -272,6 +272,7 @@ impl Broker {
                 wanted: None,
                 base: None,
                 current: None,
+                holder: None,
             };
             outcome.unshared.push(self.refuse(refusal, facts));
         }
@@ -286,6 +287,10 @@ impl Broker {
                 why: refused.why,
                 wanted: Some(refused.wanted),
                 base: refused.base,
+                holder: match refused.reason {
+                    Reason::Leased => self.holder(&refused.path, publish.seat.as_deref()),
+                    _ => None,
+                },
             };
             outcome.refusals.push(self.refuse(refusal, facts));
         }
@@ -312,6 +317,13 @@ impl Broker {
             outcome.versions.push(version);
         }
         Ok(outcome)
+    }
+
+    /// Who else has a lease that keeps a seat from a path.
+    fn holder(&self, path: &TreePath, seat: Option<&str>) -> Option<String> {
+        let mut leases = self.leases.covering(path).chain(self.leases.below(path));
+        let other = leases.find(|lease| Some(lease.seat.as_str()) != seat)?;
+        Some(other.seat.clone())
     }
 
     /// Makes a refusal a fact, unless it is the same as the last one of this seat and path: then it is that one.

@@ -160,6 +160,24 @@ pub enum Reason {
     Together,
 }
 
+impl Reason {
+    /// The word in recordings and for agents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::Leased => "leased",
+            Reason::Token => "token",
+            Reason::Conflict => "conflict",
+            Reason::Base => "base",
+            Reason::Kind => "kind",
+            Reason::Limit => "limit",
+            Reason::Name => "name",
+            Reason::Special => "special",
+            Reason::Unreadable => "unreadable",
+            Reason::Together => "together",
+        }
+    }
+}
+
 /// A path that was not published. The content that was refused is kept, unless it was refused for its size.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
@@ -181,6 +199,9 @@ pub struct Refusal {
     pub base: Option<u64>,
     /// The version that stands there.
     pub current: Option<u64>,
+    /// Who has the lease that is in the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<String>,
 }
 
 /// How a lease ended.

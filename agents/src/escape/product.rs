@@ -119,7 +119,7 @@ impl Confine for Isolated {
 
     fn end(&self, attacker: Pid, others: &[Pid]) {
         if let Some((owner, _)) = self.owners {
-            uid::kill_all(owner);
+            let _ = uid::signal_all(owner, nix::sys::signal::Signal::SIGKILL);
         }
         end_tree(attacker, others);
     }

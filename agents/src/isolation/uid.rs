@@ -196,15 +196,21 @@ fn users_with_processes() -> BTreeSet<u32> {
         .collect()
 }
 
-/// Kills everything that runs as this user: daemons and fork bombs too, since the kernel kills them all in one call. For a
-/// process with one thread, as root; the child that does it is left to the caller's reaping.
-pub(crate) fn kill_all(owner: Owner) {
-    if let Ok(ForkResult::Child) = sys::fork_single_threaded() {
-        // Never without the change of user: for root the call below means the whole machine.
-        if super::become_owner(owner).is_ok() && nix::unistd::geteuid().as_raw() == owner.uid {
-            let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
+/// Sends a signal to everything that runs as this user: daemons and fork bombs too, since the kernel finds them all in one
+/// call. For a process with one thread, as root; the child that does it is left to the caller's reaping.
+///
+/// # Errors
+/// There is no room for a child.
+pub(crate) fn signal_all(owner: Owner, signal: Signal) -> nix::Result<Pid> {
+    match sys::fork_single_threaded()? {
+        ForkResult::Parent { child } => Ok(child),
+        ForkResult::Child => {
+            // Never without the change of user: for root the call below means the whole machine.
+            if super::become_owner(owner).is_ok() && nix::unistd::geteuid().as_raw() == owner.uid {
+                let _ = kill(Pid::from_raw(-1), signal);
+            }
+            sys::exit_now(0)
         }
-        sys::exit_now(0)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A seat as tools: the action catalogue as typed tools, and what a call means in the course of ticks.
 //!
 //! * [`tools`]: names, descriptions, schemas; a call read back
+//! * [`files`]: the tools of a seat's desk
 //! * [`play`]: a seat that is played by tool calls: when an answer is held, what it says
 //! * [`rpc`]: the messages of the Model Context Protocol, as JSON-RPC, that a server of tools needs
 //! * [`server`]: seats over streamable HTTP, for any MCP client
@@ -8,6 +9,7 @@
 //!
 //! All but `server` and `socket` must not know how messages travel.
 
+pub mod files;
 pub mod play;
 pub mod rpc;
 pub mod server;

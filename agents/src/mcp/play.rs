@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use super::files;
 use super::tools::{self, Asked};
 use crate::protocol::{
     self, Act, ActionCall, FromAgent, Hello, Observe, Question, Remember, THOUGHT_CHARS,
@@ -18,6 +19,8 @@ pub enum Answer {
     Refused(String),
     /// Answer with the next observation: [`Play::shown`].
     Hold,
+    /// Answer with the host's answer of this number: [`ToAgent::Files`](crate::protocol::ToAgent).
+    Later(u64),
 }
 
 /// The seat's part in the present tick.
@@ -37,6 +40,8 @@ pub struct Play {
     questions: Vec<(Question, bool)>,
     /// The model's words since its last act.
     thought: String,
+    /// Requests about the shared files so far.
+    requests: u64,
 }
 
 impl Play {
@@ -154,6 +159,12 @@ impl Play {
             Asked::Answer(name, value) => self.answer(&name, value, out),
             // Whoever thought about the next move when the run ended is asked at once, not after another turn.
             _ if self.over => Answer::Refused(format!("Not done. {}", self.show())),
+            Asked::Files(mut request) => {
+                self.requests += 1;
+                files::number(&mut request, self.requests);
+                out(request);
+                Answer::Later(self.requests)
+            }
             _ if self.now.is_none() => Answer::Refused(
                 "the world has not begun yet; wait for the first observation".into(),
             ),
@@ -256,6 +267,7 @@ mod tests {
                 ..Limits::default()
             },
             questions: Vec::new(),
+            files: None,
             time: Time {
                 mode: TimeMode::Lockstep,
                 deadline_ms: 1,

@@ -92,6 +92,33 @@ pub fn connect(path: &Path) -> io::Result<UnixStream> {
     short(path, |path| UnixStream::connect(path))
 }
 
+/// Makes a listening socket in a folder, in place of one that was left there. The socket is for its owner alone, and
+/// without an owner so is the folder.
+///
+/// # Errors
+/// As the system says.
+pub(crate) fn bind(
+    folder: &Path,
+    name: &str,
+    owner: Option<Owner>,
+) -> io::Result<(UnixListener, PathBuf)> {
+    if owner.is_none() {
+        std::fs::set_permissions(folder, Permissions::from_mode(0o700))?;
+    }
+    let path = folder.join(name);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = short(&path, |path| UnixListener::bind(path))?;
+    listener.set_nonblocking(true)?;
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+    if let Some(owner) = owner {
+        lchown(&path, Some(owner.uid), Some(owner.gid))?;
+    }
+    Ok((listener, path))
+}
+
 impl Socket {
     /// Makes the socket in a folder, in place of one that was left there. The socket is for its owner alone, and without
     /// an owner so is the folder.
@@ -99,20 +126,7 @@ impl Socket {
     /// # Errors
     /// As the system says.
     pub fn open(folder: &Path, owner: Option<Owner>) -> io::Result<Self> {
-        if owner.is_none() {
-            std::fs::set_permissions(folder, Permissions::from_mode(0o700))?;
-        }
-        let path = folder.join(NAME);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let listener = short(&path, |path| UnixListener::bind(path))?;
-        listener.set_nonblocking(true)?;
-        std::fs::set_permissions(&path, Permissions::from_mode(0o600))?;
-        if let Some(owner) = owner {
-            lchown(&path, Some(owner.uid), Some(owner.gid))?;
-        }
+        let (listener, path) = bind(folder, NAME, owner)?;
         Ok(Self {
             listener,
             path,

@@ -1,9 +1,13 @@
-//! The tools of a seat: its actions, a tool for each question that it may be asked, and `look`, `wait` and `remember`.
+//! The tools of a seat: its actions, a tool for each question that it may be asked, those of its desk, and `look`, `wait`
+//! and `remember`.
 //! Knows no tick and no state.
 
 use serde_json::{Map, Value, json};
 
-use crate::protocol::{ActionCall, ActionSpec, Hello, QuestionSpec, REMEMBER_BYTES};
+use super::files;
+use crate::protocol::{
+    ActionCall, ActionSpec, FilesInfo, FromAgent, Hello, QuestionSpec, REMEMBER_BYTES,
+};
 
 /// One tool, as MCP lists it.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,6 +35,8 @@ pub enum Asked {
     Remember(Value),
     /// The answer to the question of this name.
     Answer(String, Map<String, Value>),
+    /// A request about the shared files: `lease`, `publish` or `files`.
+    Files(FromAgent),
 }
 
 /// The tools of a seat.
@@ -38,6 +44,7 @@ pub enum Asked {
 pub struct Tools {
     actions: Vec<ActionSpec>,
     questions: Vec<QuestionSpec>,
+    files: Option<FilesInfo>,
 }
 
 /// Name of the speech action in every catalogue that has one.
@@ -56,10 +63,11 @@ impl Tools {
         Self {
             actions: hello.actions.clone(),
             questions: hello.questions.clone(),
+            files: hello.files.clone(),
         }
     }
 
-    /// All tools, in the catalogue's order; questions and the seat's own at the end.
+    /// All tools, in the catalogue's order; questions, the desk and the seat's own at the end.
     pub fn list(&self) -> Vec<Tool> {
         let nothing = || json!({"type": "object", "properties": {}, "required": [], "additionalProperties": false});
         let own = [
@@ -99,6 +107,7 @@ impl Tools {
         });
         actions
             .chain(questions)
+            .chain(self.files.iter().flat_map(files::list))
             .chain(own.map(|(name, description, schema)| Tool {
                 name: name.into(),
                 description: description.into(),
@@ -133,6 +142,11 @@ impl Tools {
             && self.questions.iter().any(|known| known.name == question)
         {
             return Ok(Asked::Answer(question.to_owned(), args));
+        }
+        if self.files.is_some()
+            && let Some(request) = files::read(name, &args)
+        {
+            return request.map(Asked::Files);
         }
         if !self.actions.iter().any(|spec| spec.name == name) {
             let names: Vec<String> = self.list().into_iter().map(|tool| tool.name).collect();

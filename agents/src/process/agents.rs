@@ -14,6 +14,7 @@ use tokio::sync::mpsc::Sender;
 use tokio::task::JoinHandle;
 
 use super::driver::Driver;
+use super::halt::{Halt, Stopper};
 use super::io::{DESCRIPTORS_PER_SOCKET, Poller, Token, raise_descriptor_limit};
 use super::link::{Link, Note, Outgoing};
 use super::nursery::Nursery;
@@ -24,7 +25,7 @@ use crate::adapter;
 use crate::event::AgentEvent;
 use crate::plan::SeatPlan;
 use crate::sys;
-use crate::workspace::{self, WorkspaceError};
+use crate::workspace::{self, Workspace, WorkspaceError};
 
 /// Descriptors that starting takes besides those kept for each process.
 const DESCRIPTORS_IN_PASSING: u64 = 64;
@@ -81,6 +82,83 @@ pub struct Agents {
     gates: Vec<PathBuf>,
 }
 
+/// Seats whose folders are prepared, and whose processes are not started yet.
+pub struct Prepared {
+    seats: Vec<Seat>,
+    shared: Arc<Shared>,
+    slots: Vec<u32>,
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared")
+            .field("seats", &self.seats.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Prepared {
+    /// The seats: their index, their plan and their folders.
+    pub fn seats(&self) -> impl Iterator<Item = (usize, &SeatPlan, &Workspace)> {
+        let seats = self.seats.iter();
+        seats.map(|seat| (seat.index, &seat.plan, &seat.at))
+    }
+
+    /// What stops the processes of a seat and lets them go on; none for a seat that is not among these.
+    pub fn stopper(&self, seat: usize) -> Option<Stopper> {
+        let slot = slot_of(&self.slots, seat)?;
+        let shared = Arc::clone(&self.shared);
+        Some(Stopper { shared, slot })
+    }
+
+    /// Starts the processes; all that happens from then on arrives in `inbox`, which may be as small as one event: while
+    /// it is full, nothing is read from agents.
+    ///
+    /// # Errors
+    /// The system refuses a place in an epoll set.
+    pub fn start(self, nursery: Nursery, inbox: Sender<AgentEvent>) -> Result<Agents, StartError> {
+        let system = |what| move |error: std::io::Error| StartError::System { what, error };
+        let Prepared {
+            seats,
+            shared,
+            slots,
+        } = self;
+        shared
+            .poller
+            .add_readable(nursery.socket(), Token::Nursery)
+            .map_err(|e| system("a place in the epoll set")(e.into()))?;
+        let ready = shared
+            .poller
+            .handle()
+            .and_then(sys::watch)
+            .map_err(system("a place in tokio"))?;
+        let gates = seats
+            .iter()
+            .filter(|seat| seat.plan.isolation.owner.is_some())
+            .map(|seat| seat.at.root.clone())
+            .collect();
+        let quotas = seats
+            .iter()
+            .enumerate()
+            .filter_map(|(slot, seat)| Quota::of(slot, seat))
+            .collect();
+        tokio::spawn(quota::watch(Arc::downgrade(&shared), quotas));
+        let driver = Driver::new(Arc::clone(&shared), nursery, seats, inbox);
+        let task = tokio::spawn(driver.run(ready));
+        Ok(Agents {
+            shared,
+            slots,
+            task,
+            gates,
+        })
+    }
+}
+
+fn slot_of(slots: &[u32], seat: usize) -> Option<usize> {
+    let slot = slots.get(seat).filter(|slot| **slot != u32::MAX);
+    slot.map(|slot| *slot as usize)
+}
+
 /// What senders and the driver have in common.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -93,7 +171,7 @@ pub(super) struct Shared {
     abandoned: AtomicBool,
 }
 
-/// Orders and notes for the driver. Bounded: one entry a seat and kind.
+/// Orders and notes for the driver. Bounded: one entry a seat and kind, and of `halts` two for each desk that is worked on.
 #[derive(Debug, Default)]
 pub(super) struct Mail {
     pub(super) stops: BTreeMap<usize, String>,
@@ -104,6 +182,8 @@ pub(super) struct Mail {
     pub(super) over: BTreeMap<usize, String>,
     /// Lines for adapters that translate.
     pub(super) told: BTreeMap<usize, Told>,
+    /// Orders to stop seats' processes and to let them go on, in this order.
+    pub(super) halts: Vec<(usize, Halt)>,
     pub(super) shutdown: Option<Duration>,
 }
 
@@ -131,6 +211,11 @@ impl Shared {
         self.post(|mail| mail.over.insert(slot, why));
     }
 
+    /// Asks a seat's keeper to stop its tree or to let it go on.
+    pub(super) fn post_halt(&self, slot: usize, halt: Halt) {
+        self.post(|mail| mail.halts.push((slot, halt)));
+    }
+
     fn post<R>(&self, write: impl FnOnce(&mut Mail) -> R) {
         write(&mut self.mail.lock().unwrap_or_else(PoisonError::into_inner));
         self.wake.notify_one();
@@ -138,18 +223,12 @@ impl Shared {
 }
 
 impl Agents {
-    /// Starts a process for each plan (seat index, plan). Returns when all folders are prepared; processes start from
-    /// then on, and all that happens arrives in `inbox`, which may be as small as one event: while it is full, nothing is
-    /// read from agents.
+    /// Prepares the folders of the seats (seat index, plan) and starts nothing.
     ///
     /// # Errors
-    /// Before any process is started: unusable seat names and folders, missing program files, too few descriptors. A
-    /// command that does not exist is a fault of its seat instead.
-    pub async fn start(
-        nursery: Nursery,
-        plans: Vec<(usize, SeatPlan)>,
-        inbox: Sender<AgentEvent>,
-    ) -> Result<Agents, StartError> {
+    /// Unusable seat names and folders, missing program files, too few descriptors. A command that does not exist is a
+    /// fault of its seat instead, once it is started.
+    pub async fn prepare(plans: Vec<(usize, SeatPlan)>) -> Result<Prepared, StartError> {
         let system = |what| move |error: std::io::Error| StartError::System { what, error };
         let sockets = plans
             .iter()
@@ -171,9 +250,6 @@ impl Agents {
             })?
             .map_err(StartError::Seats)?;
         let poller = Poller::new().map_err(|e| system("an epoll set")(e.into()))?;
-        poller
-            .add_readable(nursery.socket(), Token::Nursery)
-            .map_err(|e| system("a place in the epoll set")(e.into()))?;
         let shared = Arc::new(Shared {
             poller,
             links: seats.iter().map(|seat| Arc::clone(&seat.link)).collect(),
@@ -185,30 +261,23 @@ impl Agents {
             wake: Notify::new(),
             abandoned: AtomicBool::new(false),
         });
-        let ready = shared
-            .poller
-            .handle()
-            .and_then(sys::watch)
-            .map_err(system("a place in tokio"))?;
-        let gates = seats
-            .iter()
-            .filter(|seat| seat.plan.isolation.owner.is_some())
-            .map(|seat| seat.at.root.clone())
-            .collect();
-        let quotas = seats
-            .iter()
-            .enumerate()
-            .filter_map(|(slot, seat)| Quota::of(slot, seat))
-            .collect();
-        tokio::spawn(quota::watch(Arc::downgrade(&shared), quotas));
-        let driver = Driver::new(Arc::clone(&shared), nursery, seats, inbox);
-        let task = tokio::spawn(driver.run(ready));
-        Ok(Agents {
+        Ok(Prepared {
+            seats,
             shared,
             slots,
-            task,
-            gates,
         })
+    }
+
+    /// Prepares the folders, then starts a process for each plan: see [`Agents::prepare`] and [`Prepared::start`].
+    ///
+    /// # Errors
+    /// Before any process is started; see [`StartError`].
+    pub async fn start(
+        nursery: Nursery,
+        plans: Vec<(usize, SeatPlan)>,
+        inbox: Sender<AgentEvent>,
+    ) -> Result<Agents, StartError> {
+        Agents::prepare(plans).await?.start(nursery, inbox)
     }
 
     /// Sends a line to a seat. Never blocks: it is written at once when the agent's pipe has room, and waits otherwise.
@@ -265,10 +334,7 @@ impl Agents {
     }
 
     fn slot(&self, seat: usize) -> Option<usize> {
-        self.slots
-            .get(seat)
-            .filter(|slot| **slot != u32::MAX)
-            .map(|slot| *slot as usize)
+        slot_of(&self.slots, seat)
     }
 }
 
@@ -310,6 +376,7 @@ fn prepare(plans: Vec<(usize, SeatPlan)>) -> Result<Vec<Seat>, Vec<(String, Work
                     tools: None,
                     stdout: None,
                     control: None,
+                    stopping: None,
                     serial: 0,
                     keeper: 0,
                     paused: false,

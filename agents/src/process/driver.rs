@@ -203,6 +203,9 @@ impl Driver {
         for (slot, told) in mail.told {
             self.tell(slot, told);
         }
+        for (slot, halt) in mail.halts {
+            self.halt(slot, halt);
+        }
         for (slot, why) in mail.over {
             if !matches!(self.seats[slot].machine.state, State::Exited { .. }) {
                 self.fault(
@@ -292,6 +295,7 @@ impl Driver {
                 self.after_last_words(slot, Event::MainExited(ExitStatus::Signal(signal)))
             }
             Report::TreeGone => self.after_last_words(slot, Event::TreeGone),
+            Report::Stopped => return self.stopped(slot),
         };
         self.feed(slot, event);
     }
@@ -379,6 +383,7 @@ impl Driver {
                     if matches!(self.seats[slot].machine.state, State::Exited { .. }) {
                         self.serials.remove(&self.seats[slot].serial);
                         self.seats[slot].release();
+                        self.stopped(slot);
                     }
                     self.emit(slot, AgentEventBody::Status(status));
                 }
@@ -398,7 +403,7 @@ impl Driver {
         }
     }
 
-    fn command(&mut self, slot: usize, command: Command) {
+    pub(super) fn command(&mut self, slot: usize, command: Command) {
         if let Some(control) = &self.seats[slot].control {
             let _ = send(
                 control.as_raw_fd(),

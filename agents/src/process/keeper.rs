@@ -216,7 +216,8 @@ impl Keeper {
             }
             let timeout = if self.killing {
                 if let Some(owner) = self.owner {
-                    uid::kill_all(owner);
+                    // Without room for a child, the next round tries again.
+                    let _ = uid::signal_all(owner, Signal::SIGKILL);
                 }
                 tree::kill_all(&tree::children_of(me));
                 // Not on the death of every process of a big tree, and not in a tight loop for one that hangs in the
@@ -300,6 +301,8 @@ impl Keeper {
             Ok(1) => match Command::decode(byte[0]) {
                 Some(Command::Term) => terminate(),
                 Some(Command::Kill) => self.killing = true,
+                Some(Command::Stop) => self.stop(),
+                Some(Command::Continue) => self.signal(Signal::SIGCONT),
                 None => {}
             },
             Err(Errno::EAGAIN | Errno::EINTR) => {}
@@ -308,6 +311,26 @@ impl Keeper {
                 terminate();
                 self.kill_at = Some(Instant::now() + ORPHAN_GRACE);
             }
+        }
+    }
+
+    /// Stops the whole tree and says so. Its user's processes in one call, so that none outruns the list.
+    fn stop(&self) {
+        match self.owner {
+            Some(_) => self.signal(Signal::SIGSTOP),
+            None => drop(tree::stop_all(&tree::children_of(getpid()))),
+        }
+        if let Some(control) = &self.control {
+            report(control, Report::Stopped);
+        }
+    }
+
+    /// Sends a signal to the whole tree; returns when it has been sent.
+    fn signal(&self, signal: Signal) {
+        match self.owner.map(|owner| uid::signal_all(owner, signal)) {
+            // Waited for by its number: what else has ended is for `reap`.
+            Some(Ok(child)) => drop(waitpid(child, None)),
+            Some(Err(_)) | None => tree::signal_all(getpid(), signal),
         }
     }
 

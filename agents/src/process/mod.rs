@@ -4,6 +4,7 @@
 
 mod agents;
 mod driver;
+mod halt;
 mod io;
 mod keeper;
 mod link;
@@ -16,7 +17,8 @@ mod tools;
 pub(crate) mod tree;
 mod wire;
 
-pub use agents::{Agents, StartError};
+pub use agents::{Agents, Prepared, StartError};
+pub use halt::Stopper;
 pub use io::raise_descriptor_limit;
 pub use link::Outgoing;
 pub use nursery::{Nursery, NurseryError};

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 
 use nix::errno::Errno;
 use tokio::time::Instant;
@@ -38,6 +39,8 @@ pub(super) struct Seat {
     pub(super) tools: Option<Socket>,
     pub(super) stdout: Option<OwnedFd>,
     pub(super) control: Option<OwnedFd>,
+    /// Who waits for the tree to be stopped.
+    pub(super) stopping: Option<SyncSender<()>>,
     /// Of the keeper that is or was last asked for.
     pub(super) serial: u32,
     /// Process of the keeper that last started something.

@@ -44,6 +44,13 @@ pub(super) fn signal_all(root: Pid, signal: Signal) {
 /// Kills all of `roots` and what descends from them: stops them first, until a pass finds nobody new, so that a fork
 /// bomb cannot outrun the list; then SIGKILL. Whoever is missed is found by the caller's next call: this one is bounded.
 pub(crate) fn kill_all(roots: &[Pid]) {
+    for pid in stop_all(roots) {
+        let _ = kill(pid, Signal::SIGKILL);
+    }
+}
+
+/// Stops all of `roots` and what descends from them, and returns them.
+pub(super) fn stop_all(roots: &[Pid]) -> Vec<Pid> {
     const PASSES: usize = 20;
     let mut stopped: Vec<Pid> = Vec::new();
     for _ in 0..PASSES {
@@ -62,9 +69,7 @@ pub(crate) fn kill_all(roots: &[Pid]) {
             break;
         }
     }
-    for pid in stopped {
-        let _ = kill(pid, Signal::SIGKILL);
-    }
+    stopped
 }
 
 /// The direct children of `pid`.

@@ -89,6 +89,10 @@ pub(super) enum Command {
     Term = b'T' as isize,
     /// SIGKILL to the whole tree, until nothing is left.
     Kill = b'K' as isize,
+    /// SIGSTOP to the whole tree; answered by [`Report::Stopped`].
+    Stop = b'S' as isize,
+    /// SIGCONT to the whole tree.
+    Continue = b'C' as isize,
 }
 
 impl Command {
@@ -100,6 +104,8 @@ impl Command {
         match byte {
             b'T' => Some(Command::Term),
             b'K' => Some(Command::Kill),
+            b'S' => Some(Command::Stop),
+            b'C' => Some(Command::Continue),
             _ => None,
         }
     }
@@ -162,6 +168,8 @@ pub(super) enum Report {
     /// The main process ended by itself or by a signal; what it left is being ended.
     ExitedCode(i32),
     ExitedSignal(i32),
+    /// The whole tree has been sent SIGSTOP.
+    Stopped,
     /// Nothing of the tree is left. The last report.
     TreeGone,
 }
@@ -177,6 +185,7 @@ impl Report {
             Report::ExitedCode(code) => (3, code, 0),
             Report::ExitedSignal(signal) => (4, signal, 0),
             Report::TreeGone => (5, 0, 0),
+            Report::Stopped => (6, 0, 0),
         };
         triple(kind, a, b)
     }
@@ -192,6 +201,7 @@ impl Report {
             3 => Report::ExitedCode(a),
             4 => Report::ExitedSignal(a),
             5 => Report::TreeGone,
+            6 => Report::Stopped,
             _ => return None,
         })
     }
@@ -260,6 +270,7 @@ mod tests {
             },
             Report::ExitedCode(3),
             Report::ExitedSignal(9),
+            Report::Stopped,
             Report::TreeGone,
         ];
         for report in reports {
@@ -275,7 +286,12 @@ mod tests {
             assert_eq!(NurseryReport::decode(&report.encode()), Some(report));
         }
         assert_eq!(Report::decode(b"short"), None);
-        for command in [Command::Term, Command::Kill] {
+        for command in [
+            Command::Term,
+            Command::Kill,
+            Command::Stop,
+            Command::Continue,
+        ] {
             assert_eq!(Command::decode(command.encode()[0]), Some(command));
         }
     }

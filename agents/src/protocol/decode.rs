@@ -76,11 +76,29 @@ pub fn decode_from_agent(line: &[u8]) -> Result<FromAgent, DecodeError> {
         "answer" => Ok(FromAgent::Answer(body_of(text, "answer")?)),
         "ready" => Ok(FromAgent::Ready(body_of(text, "ready")?)),
         "remember" => Ok(FromAgent::Remember(body_of(text, "remember")?)),
+        "lease" => Ok(FromAgent::Lease(body_of(text, "lease")?)),
+        "files" => Ok(FromAgent::Files(body_of(text, "files")?)),
+        "publish" => {
+            let publish: super::AskPublish = body_of(text, "publish")?;
+            let most = super::PATHS_PER_PUBLISH;
+            if publish.paths.len() > most {
+                let detail = format!(
+                    "`publish` names {} paths, and {most} is the most; name the folder, or none for all",
+                    publish.paths.len()
+                );
+                return Err(DecodeError {
+                    kind: DecodeErrorKind::NotAMessage,
+                    byte: 0,
+                    detail,
+                });
+            }
+            Ok(FromAgent::Publish(publish))
+        }
         "log" => Ok(FromAgent::Log(body_of(text, "log")?)),
         other => Err(unknown_type(
             text,
             other,
-            "`ready`, `act`, `answer`, `remember`, `log`",
+            "`ready`, `act`, `answer`, `remember`, `lease`, `publish`, `files`, `log`",
         )),
     }
 }
@@ -95,11 +113,12 @@ pub fn decode_to_agent(line: &[u8]) -> Result<ToAgent, DecodeError> {
         "observe" => Ok(ToAgent::Observe(body_of(text, "observe")?)),
         "hello" => Ok(ToAgent::Hello(Box::new(body_of(text, "hello")?))),
         "question" => Ok(ToAgent::Question(Box::new(body_of(text, "question")?))),
+        "files" => Ok(ToAgent::Files(body_of(text, "files")?)),
         "end" => Ok(ToAgent::End(body_of(text, "end")?)),
         other => Err(unknown_type(
             text,
             other,
-            "`hello`, `observe`, `question`, `end`",
+            "`hello`, `observe`, `question`, `files`, `end`",
         )),
     }
 }

@@ -16,6 +16,8 @@ pub enum ToAgent {
     Observe(Observe),
     /// Something the scenario wants to know; answered by `answer`. Only for those who said in `ready` that they answer.
     Question(Box<Question>),
+    /// The answer to `lease`, `publish` or `files`: one for each, in their order.
+    Files(Files),
     /// Last message: the run is over for this seat.
     End(End),
 }
@@ -32,6 +34,12 @@ pub enum FromAgent {
     Answer(Answer),
     /// A small state that the host keeps and hands back in `hello.remembered` after a restart.
     Remember(Remember),
+    /// Takes, prolongs or gives back a lease on files of the shared tree; answered by `files`.
+    Lease(AskLease),
+    /// Publishes what the seat has changed on its desk; answered by `files`.
+    Publish(AskPublish),
+    /// Asks about the shared tree or the seat's desk; answered by `files`.
+    Files(AskFiles),
     /// A line for the seat's log.
     Log(Log),
 }
@@ -59,6 +67,9 @@ pub struct Hello {
     /// What the seat may be asked, at times that the host chooses.
     #[serde(default)]
     pub questions: Vec<QuestionSpec>,
+    /// The shared tree and the seat's desk; absent where the seat has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<FilesInfo>,
     /// How time passes.
     pub time: Time,
     /// What an earlier process of this seat asked the host to remember; null if nothing.
@@ -132,6 +143,34 @@ impl Default for Limits {
             line_bytes: super::LINE_BYTES as u32,
         }
     }
+}
+
+/// The shared tree as a seat has it: a folder in its working folder, its desk, that it edits with any tool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FilesInfo {
+    /// The desk, relative to the working folder: `shared`.
+    pub folder: String,
+    /// When what the seat changed is published.
+    pub publish: PublishWhen,
+    /// Time of a lease that names none, and the longest, in milliseconds.
+    pub lease_ms: u64,
+    /// Files and folders that the tree may have.
+    pub max_files: u64,
+    /// Bytes that all of them may have.
+    pub max_bytes: u64,
+    /// Bytes that one may have.
+    pub max_file_bytes: u64,
+}
+
+/// When what a seat changed on its desk is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PublishWhen {
+    /// When it acts, and when it asks.
+    OnAct,
+    /// When it asks.
+    Explicit,
 }
 
 /// How time passes in the run.
@@ -310,6 +349,102 @@ pub struct ActionCall {
 pub struct Remember {
     /// Any JSON; it replaces what was kept before.
     pub state: Value,
+}
+
+/// Takes, prolongs or gives back a lease.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AskLease {
+    /// The answer repeats it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    /// A path of the tree; with `/**` behind it, it and all below; `**`: everything.
+    pub path: String,
+    /// What to do with it.
+    #[serde(default, rename = "do")]
+    pub what: LeaseWhat,
+    /// For how long from now, in milliseconds; absent: as long as a lease may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_ms: Option<u64>,
+}
+
+/// What to do with a lease.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LeaseWhat {
+    /// Take it; one's own is prolonged.
+    #[default]
+    Take,
+    /// Prolong it; one that is not held any more is not taken anew.
+    Renew,
+    /// Give it back.
+    Release,
+}
+
+/// Publishes what has changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AskPublish {
+    /// The answer repeats it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    /// Only these, and what lies below them; empty: all that has changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 1000))]
+    pub paths: Vec<String>,
+}
+
+/// Asks about the shared tree or the desk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AskFiles {
+    /// The answer repeats it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    /// What is asked.
+    #[serde(rename = "do")]
+    pub what: FilesWhat,
+    /// The path, for `log`, `show`, `take` and `resolve`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The version of the path, for `show`; absent: the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+}
+
+/// What is asked about the shared tree or the desk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum FilesWhat {
+    /// What the seat changed, what others changed too, and the leases.
+    Status,
+    /// The leases that are held.
+    Leases,
+    /// The versions of a path.
+    Log,
+    /// The content of a version.
+    Show,
+    /// Bring what others published onto the desk now.
+    Refresh,
+    /// Give up what the seat has at a path for what stands in the shared tree.
+    Take,
+    /// What the seat has at a path follows what stands in the shared tree now: it has brought both together.
+    Resolve,
+}
+
+/// The answer to `lease`, `publish` and `files`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Files {
+    /// Of what is answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    /// Whether it was done.
+    pub ok: bool,
+    /// For people and models: what became of it; if it was refused, why, and what to do.
+    pub text: String,
+    /// The same for programs; its fields depend on what was asked. `code` says in a word why it was refused.
+    pub data: Value,
 }
 
 /// A line for the seat's log.

@@ -11,8 +11,9 @@ pub use answer::check_answer;
 pub(crate) use decode::excerpt;
 pub use decode::{DecodeError, DecodeErrorKind, decode_from_agent, decode_to_agent, encode};
 pub use message::{
-    Act, ActionCall, ActionResult, ActionSpec, Answer, End, FromAgent, Heard, Hello, How, Limits,
-    Log, Observe, Question, QuestionSpec, Ready, Remember, ScenarioName, Time, TimeMode, ToAgent,
+    Act, ActionCall, ActionResult, ActionSpec, Answer, AskFiles, AskLease, AskPublish, End, Files,
+    FilesInfo, FilesWhat, FromAgent, Heard, Hello, How, LeaseWhat, Limits, Log, Observe,
+    PublishWhen, Question, QuestionSpec, Ready, Remember, ScenarioName, Time, TimeMode, ToAgent,
 };
 pub use schema::schema;
 
@@ -30,6 +31,10 @@ pub const LOG_CHARS: u32 = 2000;
 pub const REMEMBER_BYTES: u32 = 16_384;
 /// Largest `answer`, in bytes of compact JSON.
 pub const ANSWER_BYTES: usize = 16_384;
+/// Most paths that one `publish` may name.
+pub const PATHS_PER_PUBLISH: usize = 1000;
+/// Longest text of a `files` answer in bytes. A longer content is cut, and says so.
+pub const FILES_TEXT_BYTES: usize = 262_144;
 /// Most messages a seat may send between two observations. The rest is dropped.
 pub const MESSAGES_PER_TICK: u32 = 64;
 /// Most bytes that an agent may write between two observations, as if each message were as long as it may be.

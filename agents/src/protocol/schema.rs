@@ -49,11 +49,15 @@ mod tests {
                 (Ok(ToAgent::Hello(_)), _) => "hello",
                 (Ok(ToAgent::Observe(_)), _) => "observe",
                 (Ok(ToAgent::Question(_)), _) => "question",
+                (Ok(ToAgent::Files(_)), _) => "files, answered",
                 (Ok(ToAgent::End(_)), _) => "end",
                 (_, Ok(FromAgent::Ready(_))) => "ready",
                 (_, Ok(FromAgent::Act(_))) => "act",
                 (_, Ok(FromAgent::Answer(_))) => "answer",
                 (_, Ok(FromAgent::Remember(_))) => "remember",
+                (_, Ok(FromAgent::Lease(_))) => "lease",
+                (_, Ok(FromAgent::Publish(_))) => "publish",
+                (_, Ok(FromAgent::Files(_))) => "files",
                 (_, Ok(FromAgent::Log(_))) => "log",
                 (Err(to), Err(from)) => panic!("{to}; {from}: {}", String::from_utf8_lossy(line)),
             });
@@ -61,7 +65,19 @@ mod tests {
         assert_eq!(
             shown,
             [
-                "hello", "observe", "question", "end", "ready", "act", "answer", "remember", "log"
+                "hello",
+                "observe",
+                "question",
+                "files, answered",
+                "end",
+                "ready",
+                "act",
+                "answer",
+                "remember",
+                "lease",
+                "publish",
+                "files",
+                "log"
             ]
         );
     }

@@ -148,6 +148,31 @@ pub fn prepare(
     Ok(made)
 }
 
+/// Adds a file to a seat's program folder, in place of one of that name.
+///
+/// # Errors
+/// As the system says.
+pub fn add_program(
+    at: &Workspace,
+    name: &str,
+    content: &[u8],
+    mode: u32,
+) -> Result<(), WorkspaceError> {
+    let path = at.program.join(name);
+    set_mode(&at.program, 0o755)?;
+    let written = match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => fs::write(&path, content),
+    };
+    written.map_err(|error| WorkspaceError::System {
+        what: "write",
+        path: path.clone(),
+        error,
+    })?;
+    set_mode(&path, mode)?;
+    set_mode(&at.program, 0o555)
+}
+
 fn set_mode(path: &Path, mode: u32) -> Result<(), WorkspaceError> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(|error| {
         WorkspaceError::System {

@@ -226,6 +226,7 @@ pub fn hello(seat: &str) -> Vec<u8> {
         actions: Vec::new(),
         limits: Limits::default(),
         questions: Vec::new(),
+        files: None,
         time: Time {
             mode: TimeMode::Lockstep,
             deadline_ms: 1000,

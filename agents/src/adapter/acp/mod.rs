@@ -25,6 +25,7 @@ use super::claude::advice;
 use super::lines::{Lines, Piece};
 use super::{Adapter, Launch, Output};
 use crate::event::{Blame, Fault, FaultKind, Transcript, TranscriptKind};
+use crate::mcp::files::Waiting;
 use crate::mcp::play::{Answer, Play};
 use crate::mcp::rpc::{self, Todo};
 use crate::mcp::socket;
@@ -62,8 +63,8 @@ enum State {
     Cancelled,
 }
 
-/// A call of a tool whose answer waits for the next observation.
-#[derive(Debug)]
+/// A call of a tool whose answer waits for the next observation, or for the broker.
+#[derive(Debug, PartialEq)]
 struct Held {
     connection: u32,
     call: Value,
@@ -80,6 +81,8 @@ pub struct Acp {
     play: Play,
     talk: Talk,
     held: Option<Held>,
+    /// Calls that wait for the broker.
+    waiting: Waiting<Held>,
     asked: BTreeMap<u64, Asked>,
     requests: u64,
     /// Where the agent works, and the socket of its tools.
@@ -113,6 +116,7 @@ impl Acp {
             play: Play::default(),
             talk: Talk::default(),
             held: None,
+            waiting: Waiting::default(),
             asked: BTreeMap::new(),
             requests: 0,
             cwd: PathBuf::new(),
@@ -296,9 +300,10 @@ impl Acp {
         }
     }
 
-    /// A call of a tool; none: it is held.
+    /// A call of a tool; none: its answer comes later.
     fn called(
         &mut self,
+        held: Held,
         name: &str,
         args: serde_json::Map<String, Value>,
         out: &mut dyn FnMut(Output),
@@ -311,22 +316,38 @@ impl Acp {
                 .play
                 .call(asked, &mut |message| out(Output::Message(message))),
         };
-        match answer {
-            Answer::Now(text) => Some(rpc::tool_result(&text, false)),
-            Answer::Refused(why) => Some(rpc::tool_result(&why, true)),
-            Answer::Hold => None,
-        }
+        let result = match answer {
+            Answer::Now(text) => rpc::tool_result(&text, false),
+            Answer::Refused(why) => rpc::tool_result(&why, true),
+            Answer::Hold => {
+                self.held = Some(held);
+                return None;
+            }
+            Answer::Later(number) => {
+                if let Some(forgotten) = self.waiting.add(number, held) {
+                    let why = "too many calls at once; wait for their answers";
+                    answer_call(&forgotten, why, true, out);
+                }
+                return None;
+            }
+        };
+        Some(rpc::reply(&held.call, result))
     }
 
     /// Answers the call that is held.
     fn release(&mut self, text: &str, out: &mut dyn FnMut(Output)) -> bool {
-        let Some(Held { connection, call }) = self.held.take() else {
-            return false;
-        };
-        let reply = rpc::reply(&call, rpc::tool_result(text, false));
-        out(Output::ToolLine(connection, socket::line(&reply)));
-        true
+        let held = self.held.take();
+        held.is_some_and(|held| {
+            answer_call(&held, text, false, out);
+            true
+        })
     }
+}
+
+/// Answers a call of a tool.
+fn answer_call(held: &Held, text: &str, refused: bool, out: &mut dyn FnMut(Output)) {
+    let reply = rpc::reply(&held.call, rpc::tool_result(text, refused));
+    out(Output::ToolLine(held.connection, socket::line(&reply)));
 }
 
 /// A part of the conversation is whole: told, and kept for the next act if it is the model's words.
@@ -343,6 +364,7 @@ impl Adapter for Acp {
         self.state = State::Opening;
         self.talk = Talk::default();
         self.held = None;
+        self.waiting = Waiting::default();
         self.asked.clear();
         self.garbage = 0;
         self.cwd = at.workspace.clone();
@@ -402,6 +424,11 @@ impl Adapter for Acp {
                     self.begin_turn(out);
                 }
             }
+            ToAgent::Files(files) => {
+                if let Some(call) = self.waiting.take(files.id) {
+                    answer_call(&call, &files.text, !files.ok, out);
+                }
+            }
             ToAgent::End(end) => {
                 self.over = true;
                 let text = format!(
@@ -431,8 +458,9 @@ impl Adapter for Acp {
         };
         if let Some(call) = request.cancels() {
             // The agent waits no longer for the answer.
-            self.held
-                .take_if(|held| held.connection == connection && held.call == call);
+            let cancelled = Held { connection, call };
+            self.held.take_if(|held| *held == cancelled);
+            self.waiting.retain(|held| *held != cancelled);
             return self.watch(out);
         }
         let call = request.id.clone().unwrap_or(Value::Null);
@@ -443,14 +471,7 @@ impl Adapter for Acp {
             Todo::Call { name, args } => {
                 // The words before a call are the thought that led to it.
                 self.flush(out);
-                let result = self.called(&name, args, out);
-                if result.is_none() {
-                    self.held = Some(Held {
-                        connection,
-                        call: call.clone(),
-                    });
-                }
-                result.map(|result| rpc::reply(&call, result))
+                self.called(Held { connection, call }, &name, args, out)
             }
         };
         if let Some(reply) = reply {
@@ -461,6 +482,7 @@ impl Adapter for Acp {
 
     fn tool_closed(&mut self, connection: u32, out: &mut dyn FnMut(Output)) {
         self.held.take_if(|held| held.connection == connection);
+        self.waiting.retain(|held| held.connection != connection);
         self.watch(out);
     }
 

@@ -44,6 +44,7 @@ fn hello(remembered: Option<Value>) -> ToAgent {
         actions: vec![action("move"), action("say")],
         limits: Limits::default(),
         questions: Vec::new(),
+        files: None,
         time: Time {
             mode: TimeMode::Lockstep,
             deadline_ms: 1,

@@ -17,6 +17,7 @@ use self::wire::{Ask, Block, Line, TurnResult, Usage};
 use super::lines::{Lines, Piece};
 use super::{Adapter, Launch, Output};
 use crate::event::{Blame, Cost, Fault, FaultKind, Transcript, TranscriptKind};
+use crate::mcp::files::Waiting;
 use crate::mcp::play::{Answer, Play};
 use crate::mcp::rpc::{self, Todo};
 use crate::mcp::tools::Tools;
@@ -34,8 +35,10 @@ const INTERRUPT_MS: u64 = 10_000;
 const TESTED: [(u64, u64); 2] = [(2, 1), (2, 2)];
 
 const INITIALIZE: &str = "initialize";
+/// Said to a call that a newer one takes the place of.
+const TOO_MANY: &str = "too many calls at once; wait for their answers";
 
-/// A call of a tool whose answer waits for the next observation.
+/// A call of a tool whose answer waits for the next observation, or for the broker.
 #[derive(Debug)]
 struct Held {
     request: String,
@@ -65,6 +68,8 @@ pub struct Claude {
     tools: Tools,
     play: Play,
     held: Option<Held>,
+    /// Calls that wait for the broker.
+    waiting: Waiting<Held>,
     /// The program keeps a session under the plan's id: a new process resumes it.
     has_session: bool,
     is_greeted: bool,
@@ -87,6 +92,7 @@ impl Claude {
             tools: Tools::default(),
             play: Play::default(),
             held: None,
+            waiting: Waiting::default(),
             has_session: false,
             is_greeted: false,
             over: false,
@@ -220,6 +226,7 @@ impl Claude {
 
     fn turn_over(&mut self, result: TurnResult, out: &mut dyn FnMut(Output)) {
         self.held = None;
+        self.waiting = Waiting::default();
         self.in_retry = false;
         let was_interrupted = self.state == State::Interrupted;
         self.state = State::Idle;
@@ -310,6 +317,14 @@ impl Claude {
                                 self.held = Some(Held { request: id, call });
                                 return;
                             }
+                            Answer::Later(number) => {
+                                if let Some(forgotten) =
+                                    self.waiting.add(number, Held { request: id, call })
+                                {
+                                    answer_call(&forgotten, TOO_MANY, true, out);
+                                }
+                                return;
+                            }
                         }
                     }
                 };
@@ -323,15 +338,11 @@ impl Claude {
 
     /// Answers the call that is held.
     fn release(&mut self, text: &str, out: &mut dyn FnMut(Output)) -> bool {
-        let Some(Held { request, call }) = self.held.take() else {
-            return false;
-        };
-        let reply = rpc::reply(&call, rpc::tool_result(text, false));
-        out(Output::Line(wire::answer(
-            &request,
-            &json!({"mcp_response": reply}),
-        )));
-        true
+        let held = self.held.take();
+        held.is_some_and(|held| {
+            answer_call(&held, text, false, out);
+            true
+        })
     }
 
     fn transcribe(&self, line: &Line, bytes: &[u8], out: &mut dyn FnMut(Output)) {
@@ -361,11 +372,19 @@ impl Claude {
     }
 }
 
+/// Answers a call of a tool.
+fn answer_call(held: &Held, text: &str, refused: bool, out: &mut dyn FnMut(Output)) {
+    let reply = rpc::reply(&held.call, rpc::tool_result(text, refused));
+    let answer = json!({"mcp_response": reply});
+    out(Output::Line(wire::answer(&held.request, &answer)));
+}
+
 impl Adapter for Claude {
     fn start(&mut self, at: &Workspace) -> Launch {
         self.lines = Lines::new(LINE_BYTES);
         self.state = State::Greeting;
         self.held = None;
+        self.waiting = Waiting::default();
         self.told.clear();
         self.in_retry = false;
         launch::launch(&self.plan, self.has_session, at)
@@ -416,6 +435,11 @@ impl Adapter for Claude {
                     self.release(&text, out);
                 } else if is_last && self.state == State::Idle {
                     self.begin_turn(out);
+                }
+            }
+            ToAgent::Files(files) => {
+                if let Some(call) = self.waiting.take(files.id) {
+                    answer_call(&call, &files.text, !files.ok, out);
                 }
             }
             ToAgent::End(end) => {

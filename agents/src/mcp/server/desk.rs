@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::sessions::{Doubt, Sessions};
 use super::words;
 use crate::event::{AgentEvent, AgentEventBody, Blame, ProcessStatus};
+use crate::mcp::files::Waiting;
 use crate::mcp::play::{Answer, Play};
 use crate::mcp::tools::{Asked, Tool, Tools};
 use crate::protocol::{
@@ -93,6 +94,8 @@ pub(super) struct Desk {
     news: Option<String>,
     waiting: Vec<oneshot::Sender<()>>,
     held: Vec<Held>,
+    /// Calls that wait for the broker.
+    waiting_files: Waiting<Held>,
     /// Since the last observation.
     messages: u32,
     attempt: u32,
@@ -119,6 +122,7 @@ impl Desk {
             news: None,
             waiting: Vec::new(),
             held: Vec::new(),
+            waiting_files: Waiting::default(),
             messages: 0,
             attempt: 0,
             last: 0,
@@ -215,7 +219,7 @@ impl Desk {
     }
 
     fn refuse_held(&mut self, why: &str) {
-        for held in self.held.drain(..) {
+        for held in self.held.drain(..).chain(self.waiting_files.clear()) {
             let reply = Reply {
                 text: why.to_owned(),
                 refused: true,
@@ -231,6 +235,15 @@ impl Desk {
             Ok(ToAgent::Hello(hello)) => self.greet(hello),
             Ok(ToAgent::Observe(observe)) => self.observe(observe),
             Ok(ToAgent::Question(question)) => self.ask(*question),
+            Ok(ToAgent::Files(files)) => {
+                if let Some(held) = self.waiting_files.take(files.id) {
+                    // Whoever asked may have left.
+                    let _ = held.answer.send(Reply {
+                        text: files.text,
+                        refused: !files.ok,
+                    });
+                }
+            }
             Ok(ToAgent::End(end)) => self.end(&end),
             Err(error) => {
                 tracing::error!(%error, "a line of the host is no message: a bug in formicarium")
@@ -378,11 +391,19 @@ impl Desk {
                 refused: false,
             }),
             Answer::Refused(why) => refused(why),
-            Answer::Hold => {
-                let (answer, receiver) = oneshot::channel();
+            Answer::Hold | Answer::Later(_) => {
+                let (sender, receiver) = oneshot::channel();
                 self.last += 1;
                 let number = self.last;
-                self.held.push(Held { number, answer });
+                let held = Held {
+                    number,
+                    answer: sender,
+                };
+                match answer {
+                    // One that is forgotten for it finds its channel closed.
+                    Answer::Later(request) => drop(self.waiting_files.add(request, held)),
+                    _ => self.held.push(held),
+                }
                 Called::Held(number, receiver)
             }
         }
@@ -391,6 +412,7 @@ impl Desk {
     /// Nobody waits for that call any more. What it did stays done.
     pub(super) fn forget(&mut self, call: u64) {
         self.held.retain(|held| held.number != call);
+        self.waiting_files.retain(|held| held.number != call);
     }
 
     /// What the host said first.

@@ -92,6 +92,16 @@ impl Desk {
         Ok(publish)
     }
 
+    /// What has changed, as far as it can be told while the seat goes on: for showing, not for publishing.
+    ///
+    /// # Errors
+    /// See [`DeskError`].
+    pub fn look(&mut self) -> Result<Publish, DeskError> {
+        let publish = self.collect(None, &mut ());
+        self.collected.clear();
+        publish
+    }
+
     /// Reads a candidate. None when it is what it was.
     #[expect(clippy::type_complexity, reason = "one use")]
     fn read(

@@ -203,6 +203,16 @@ impl Desk {
         self.sequence
     }
 
+    /// Versions of others that are not on the desk, since the agent has a change of its own there.
+    pub fn behind(&self) -> impl Iterator<Item = &Version> {
+        self.behind.values()
+    }
+
+    /// Whether there are any.
+    pub fn is_behind(&self) -> bool {
+        !self.behind.is_empty()
+    }
+
     fn system(&self, what: &'static str, at: &str, errno: Errno) -> DeskError {
         DeskError::System {
             what,
