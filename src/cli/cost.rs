@@ -44,8 +44,8 @@ const HEAD: [&str; 9] = [
 ];
 
 fn table(sums: &[CostSum]) -> String {
-    let cells = |sum: &CostSum, seat: &str, model: &str| -> [String; 9] {
-        [
+    let cells = |sum: &CostSum, seat: &str, model: &str| -> Vec<String> {
+        vec![
             seat.to_owned(),
             model.to_owned(),
             sum.calls.to_string(),
@@ -57,7 +57,7 @@ fn table(sums: &[CostSum]) -> String {
             format!("{:.4}", sum.usd),
         ]
     };
-    let mut rows = vec![HEAD.map(str::to_owned)];
+    let mut rows = vec![HEAD.map(str::to_owned).to_vec()];
     rows.extend(sums.iter().map(|sum| cells(sum, &sum.seat, &sum.model)));
     let total = sums.iter().fold(CostSum::default(), |total, sum| CostSum {
         calls: total.calls + sum.calls,
@@ -70,26 +70,7 @@ fn table(sums: &[CostSum]) -> String {
         ..total
     });
     rows.push(cells(&total, "all", ""));
-    let mut widths = [0; 9];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.len());
-        }
-    }
-    let mut text = String::new();
-    for row in &rows {
-        let cells =
-            row.iter()
-                .zip(widths)
-                .enumerate()
-                .map(|(column, (cell, width))| match column {
-                    0 | 1 => format!("{cell:width$}"),
-                    _ => format!("{cell:>width$}"),
-                });
-        text += cells.collect::<Vec<_>>().join("  ").trim_end();
-        text.push('\n');
-    }
-    text
+    super::table::table(&rows, &[2, 3, 4, 5, 6, 7, 8])
 }
 
 #[cfg(test)]

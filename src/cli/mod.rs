@@ -7,9 +7,11 @@ mod cost;
 mod desk;
 mod diagnose;
 mod doctor;
+mod files;
 mod replay;
 mod run;
 mod runs;
+mod table;
 
 use std::process::ExitCode;
 
@@ -66,6 +68,8 @@ enum Command {
     Runs(runs::RunsArgs),
     /// Show what the seats of a run have used: tokens, calls, money.
     Cost(cost::CostArgs),
+    /// Read the files that the agents of a run shared: any version of any file.
+    Files(files::FilesArgs),
     /// Show which agent programs this machine has, how many seats of each it can hold, and how they can be kept apart.
     Doctor(doctor::DoctorArgs),
 }
@@ -83,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Desk(args) => desk::run(&args),
         Command::Runs(args) => runs::run(&args),
         Command::Cost(args) => cost::run(&args),
+        Command::Files(args) => files::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     };
     ExitCode::from(exit as u8)

@@ -1,13 +1,16 @@
 //! The recording: `run.db`, the one file from which a run replays.
 //!
 //! One writer thread owns the only writing connection (`writer`); readers open the file read-only
-//! (`reader`); `replay` re-executes and compares. Knows the engine's data types; must not know
-//! agent processes, the feed or the command line.
+//! (`reader`, and `versions` for the shared tree); `replay` re-executes and compares; `export` writes
+//! a shared tree to a folder. Knows the engine's data types; must not know agent processes, the feed
+//! or the command line.
 
+pub mod export;
 pub mod files;
 pub mod reader;
 pub mod replay;
 pub mod schema;
+pub mod versions;
 pub mod writer;
 
 use std::path::PathBuf;

@@ -11,7 +11,7 @@ use super::{RecorderError, RunEnd, RunMeta, input_check, schema};
 #[derive(Debug)]
 pub struct Recording {
     path: PathBuf,
-    connection: Connection,
+    pub(super) connection: Connection,
     /// What the run is made of.
     pub meta: RunMeta,
     /// How it ended; none for a run that was cut off or still goes on.
@@ -259,14 +259,14 @@ impl Recording {
             .map_err(|error| self.sql(error))
     }
 
-    fn sql(&self, source: rusqlite::Error) -> RecorderError {
+    pub(super) fn sql(&self, source: rusqlite::Error) -> RecorderError {
         RecorderError::Sql {
             path: self.path.clone(),
             source,
         }
     }
 
-    fn damaged(&self, tick: u64, why: String) -> RecorderError {
+    pub(super) fn damaged(&self, tick: u64, why: String) -> RecorderError {
         RecorderError::Damaged {
             path: self.path.clone(),
             tick,

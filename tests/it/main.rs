@@ -13,3 +13,4 @@ mod questions;
 mod recording;
 mod seats;
 mod story;
+mod versions;
