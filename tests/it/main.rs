@@ -4,6 +4,7 @@
 
 mod claude;
 mod command_line;
+mod desk;
 mod faults;
 mod feed;
 mod goldens;
