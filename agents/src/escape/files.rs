@@ -122,22 +122,28 @@ fn inotify(stage: &Stage) -> Outcome {
 }
 
 fn fanotify(stage: &Stage) -> Outcome {
+    if !stage.victim.fanotify {
+        return Outcome::Skipped("the other seat cannot watch its own file either".into());
+    }
+    Outcome::of(watch(&stage.other_file()).map(|()| "the file is watched".into()))
+}
+
+/// Watches a file by fanotify, for a moment.
+pub(super) fn watch(file: &Path) -> Result<(), Errno> {
     // Without privileges only with FAN_REPORT_FID.
     const FAN_REPORT_FID: u32 = 0x200;
     const FAN_MARK_ADD: u32 = 1;
     const FAN_MODIFY: u64 = 2;
-    let path = text(&stage.other_file());
-    let watched = call!(libc::SYS_fanotify_init, FAN_REPORT_FID, 0).and_then(|fd| {
-        call!(
-            libc::SYS_fanotify_mark,
-            &own(fd),
-            FAN_MARK_ADD,
-            FAN_MODIFY,
-            libc::AT_FDCWD,
-            &path
-        )
-    });
-    Outcome::of(watched.map(|_| "the file is watched".into()))
+    let group = own(call!(libc::SYS_fanotify_init, FAN_REPORT_FID, 0)?);
+    call!(
+        libc::SYS_fanotify_mark,
+        &group,
+        FAN_MARK_ADD,
+        FAN_MODIFY,
+        libc::AT_FDCWD,
+        &text(file)
+    )
+    .map(drop)
 }
 
 fn punch(_: &Stage, file: &Path) -> Result<(), Errno> {

@@ -127,6 +127,7 @@ pub(super) fn play_victim(stage: &Stage, report: OwnedFd) -> ! {
     )
     .ok()
     .map(|key| key as i32);
+    facts.fanotify = super::files::watch(&stage.other_file()).is_ok();
     let master = sys::open(&PathBuf::from("/dev/ptmx"), libc::O_RDWR | libc::O_NOCTTY).ok();
     facts.pty = master.as_ref().and_then(slave);
     // The slave stays open, so that what is written to it is kept.

@@ -26,6 +26,8 @@ pub struct Victim {
     pub msg: Option<i32>,
     /// A key in its user keyring.
     pub key: Option<i32>,
+    /// Whether it could watch its own file by fanotify, which containers refuse to those without CAP_SYS_ADMIN.
+    pub fanotify: bool,
     /// The slave of its pseudo terminal.
     pub pty: Option<PathBuf>,
     /// A POSIX shared memory object, as a path.

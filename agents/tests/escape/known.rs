@@ -103,7 +103,7 @@ fn status_is_not_zero(field: &str) -> bool {
 }
 
 /// Whether a container filters calls of its own.
-fn filtered() -> bool {
+pub fn filtered() -> bool {
     status_is_not_zero("Seccomp:")
 }
 

@@ -5,10 +5,12 @@
 use std::time::Duration;
 
 use formicarium_agents::escape::{
-    ByUid, Case, Confine, Exception, Report, Role, Stage, Suite, SuiteError, Unconfined, Verdict,
-    cases,
+    ByUid, Case, Confine, EXCEPTIONS, Exception, Isolated, Report, Role, Stage, Suite, SuiteError,
+    Unconfined, Verdict, cases,
 };
+use nix::libc;
 use nix::unistd::{Gid, Uid, setgroups, setresgid, setresuid};
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
 
 use super::{LIMIT, folder, known};
 
@@ -23,6 +25,10 @@ pub const TESTS: &[Test] = &[
     ("threads_are_refused", threads),
     ("no_attack_runs_as_root", root),
     ("no_attack_that_would_end_the_suite_is_run", distance),
+    (
+        "what_a_container_refuses_is_skipped",
+        refused_by_a_container,
+    ),
 ];
 
 fn named(names: &[&str]) -> Vec<Case> {
@@ -232,4 +238,34 @@ fn distance(pair: u32) {
     ];
     let report = run(&Same { fails_for: None }, &[], LIMIT, &names);
     assert_eq!(report.count(Verdict::Skipped), 3, "{report}");
+}
+
+/// What a container refuses to everybody says nothing of a level that is documented to let it through.
+fn refused_by_a_container(pair: u32) {
+    drop_root(pair);
+    let try_it = || {
+        let report = run(
+            &Isolated::by_landlock(),
+            EXCEPTIONS,
+            LIMIT,
+            &["file.fanotify"],
+        );
+        report.rows[0].verdict
+    };
+    if !known::filtered() {
+        assert_eq!(try_it(), Verdict::Exception);
+    }
+    // As the default profiles of containers do, for processes without CAP_SYS_ADMIN.
+    let filter: BpfProgram = SeccompFilter::new(
+        [(libc::SYS_fanotify_init, Vec::new())].into(),
+        SeccompAction::Allow,
+        SeccompAction::Errno(libc::EPERM as u32),
+        std::env::consts::ARCH
+            .try_into()
+            .expect("a known processor"),
+    )
+    .and_then(TryInto::try_into)
+    .expect("a filter");
+    apply_filter(&filter).expect("an ordinary user may filter itself");
+    assert_eq!(try_it(), Verdict::Skipped);
 }
