@@ -8,7 +8,7 @@ PAGE_SOURCES := $(shell find viewer/src viewer/public -type f 2>/dev/null) viewe
 AGENTS := $(or $(CARGO_TARGET_DIR),target)/agents
 MCP := $(or $(CARGO_TARGET_DIR),target)/mcp
 
-.PHONY: run build agents viewer test test-all test-agents test-tools test-viewer test-rust test-page bench storm lint fmt bless clean
+.PHONY: run build agents viewer test test-all test-agents test-tools test-viewer test-rust test-page bench storm image lint fmt bless clean
 
 ## Build everything and watch eight harvesters share a field of apples. Others than these: make run CAST=greedy
 run: build
@@ -73,6 +73,11 @@ KILLS ?= 200
 storm: build
 	FORMICARIUM_STORM_ROUNDS=$(KILLS) $(CARGO) test --locked -p formicarium-agents --test storm
 	FORMICARIUM_BIN=$(abspath $(BIN)) python3 scenarios/commons/claims.py --seeds $(SEEDS)
+
+## The image of the Dockerfile without a Docker engine: by Podman, on bases made by debootstrap. As root, on Debian.
+IMAGE ?= formicarium
+image:
+	sh tests/image/build.sh $(IMAGE)
 
 lint:
 	$(CARGO) fmt --all --check
