@@ -70,9 +70,9 @@ enum What {
         /// The path.
         path: String,
     },
-    /// After a collision: what you have at a path holds both, and may be published over theirs.
+    /// After a collision: what you have at a path holds both, and may be published over theirs: `desk resolve toc.md@3`.
     Resolve {
-        /// The path.
+        /// The path, with `@` and the number of the version that you looked at.
         path: String,
     },
     /// The leases that are held.
@@ -115,6 +115,16 @@ fn request(what: &What) -> Result<(FromAgent, Duration), String> {
             version,
         })
     };
+    // `toc.md@3`: a path and a version of it.
+    let numbered = |what, text: &str| {
+        let parts = text
+            .rsplit_once('@')
+            .and_then(|(path, number)| Some((path, number.parse().ok()?)));
+        match parts {
+            Some((path, number)) => files(what, Some(path), Some(number)),
+            None => files(what, Some(text), None),
+        }
+    };
     let seconds = |seconds: f64| {
         Duration::try_from_secs_f64(seconds)
             .map_err(|_| format!("{seconds} is no number of seconds"))
@@ -147,16 +157,8 @@ fn request(what: &What) -> Result<(FromAgent, Duration), String> {
         What::Refresh => files(FilesWhat::Refresh, None, None),
         What::Log { path } => files(FilesWhat::Log, Some(path), None),
         What::Take { path } => files(FilesWhat::Take, Some(path), None),
-        What::Resolve { path } => files(FilesWhat::Resolve, Some(path), None),
-        What::Show { path } => {
-            let numbered = path
-                .rsplit_once('@')
-                .and_then(|(path, number)| Some((path, number.parse().ok()?)));
-            match numbered {
-                Some((path, number)) => files(FilesWhat::Show, Some(path), Some(number)),
-                None => files(FilesWhat::Show, Some(path), None),
-            }
-        }
+        What::Resolve { path } => numbered(FilesWhat::Resolve, path),
+        What::Show { path } => numbered(FilesWhat::Show, path),
     };
     Ok((request, Duration::ZERO))
 }

@@ -123,6 +123,8 @@ enum SetUpError {
 
 /// Open files of the host besides its agents': recording, page, spectators.
 const DESCRIPTORS: u64 = 512;
+/// Open files of a desk: its folders, its socket, and some who ask.
+const DESCRIPTORS_PER_DESK: u64 = 8;
 /// Time that spectators get to be told of the end.
 const FAREWELL: Duration = Duration::from_millis(300);
 
@@ -246,7 +248,13 @@ fn plan(args: &RunArgs, current: &Path, level: Level) -> Result<Plan, SetUpError
         .iter()
         .filter(|seated| matches!(seated.agent, Agent::Process(_) | Agent::Mcp { .. }))
         .count();
-    raise_descriptor_limit(processes, DESCRIPTORS)?;
+    let desks = match scenario.files(&params) {
+        Some(_) => {
+            DESCRIPTORS_PER_DESK * seated.iter().filter(|seat| seat.has_desk()).count() as u64
+        }
+        None => 0,
+    };
+    raise_descriptor_limit(processes, DESCRIPTORS + desks)?;
     let processes = seated
         .iter()
         .filter(|seated| matches!(seated.agent, Agent::Process(_)))

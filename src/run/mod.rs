@@ -245,7 +245,7 @@ pub async fn execute(
                 let name = board.name(seat).to_owned();
                 let folder = plan.seclusion.folder(&name);
                 let mut isolation = plan.seclusion.of(plans.len());
-                isolation.shared = plan.files.as_ref().map(|_| plan.dir.join("shared"));
+                isolation.shared = desks[seat].then(|| plan.dir.join("shared"));
                 plans.push((
                     seat,
                     SeatPlan {

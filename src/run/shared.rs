@@ -227,7 +227,7 @@ impl Shared {
 
     /// What has become of the tree since the last time, by seat: input of the next tick.
     pub(super) async fn facts(&self) -> Result<Vec<(usize, FileFact)>, RunError> {
-        let (facts, _) = self.files.take_facts().await?;
+        let facts = self.files.take_facts().await?;
         Ok(facts.iter().filter_map(|fact| self.input(fact)).collect())
     }
 
@@ -308,14 +308,8 @@ impl Shared {
 
 /// The answer for a seat without a desk.
 pub(super) fn no_desk(request: &FromAgent) -> protocol::Files {
-    let id = match request {
-        FromAgent::Lease(ask) => ask.id,
-        FromAgent::Publish(ask) => ask.id,
-        FromAgent::Files(ask) => ask.id,
-        _ => None,
-    };
     protocol::Files {
-        id,
+        id: request.request_id(),
         ok: false,
         text: "this seat has no desk: the scenario shares no files, or the cast says desk = false"
             .into(),

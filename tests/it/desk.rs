@@ -126,7 +126,7 @@ fn what_is_published_when_asked_stays_on_the_desk_until_then() {
 fn a_lease_ends_with_its_holder_and_a_seat_without_a_desk_has_none() {
     let folder = Folder::new("gone");
     let ada = "case $1 in\n0) desk lease '**' ;;\n1) kill -9 $PPID ;;\nesac";
-    let bob = "case $1 in 0|3) ls; command -v desk || echo no desk ;; esac";
+    let bob = "case $1 in 0|3) ls; command -v desk || echo no desk; cat ../../../shared/plan.md 2>/dev/null || echo no tree ;; esac";
     let path = scenario(&folder, "", "desk = false", [("ada", ada), ("bob", bob)]);
     let out = folder.path("run");
     run(&out, &[path.to_str().expect("a path")]);
@@ -143,7 +143,7 @@ fn a_lease_ends_with_its_holder_and_a_seat_without_a_desk_has_none() {
     assert_eq!(told, ["file.leased", "file.expired"]);
     let logs = logs(&out);
     assert!(
-        logs.contains("bob: results.json\nno desk\nbob: results.json\nno desk"),
+        logs.contains("bob: results.json\nno desk\nno tree\nbob: results.json\nno desk\nno tree"),
         "{logs}"
     );
 }

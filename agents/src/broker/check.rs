@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::index::Index;
 use super::journal::JournalError;
-use super::lease::{Lease, Leases};
+use super::lease::{Lease, Leases, span};
 use super::merge::merge;
 use super::path::TreePath;
 use super::publish::{Change, Limits, Publish, Wanted};
@@ -184,10 +184,10 @@ impl Check<'_> {
 
     fn leased(&self, lease: &Lease) -> String {
         format!(
-            "{} is leased by {} for another {} ms; your content is kept: publish again when the lease is over",
+            "{} is leased by {} for another {}; your content is kept: publish again when the lease is over",
             lease.scope,
             lease.seat,
-            self.leases.left_ms(lease)
+            span(self.leases.left_ms(lease))
         )
     }
 

@@ -80,7 +80,10 @@ pub struct Lease {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LeaseError {
     /// Somebody else holds something in it.
-    #[error("{} is leased by {} for another {} ms; wait, or ask for other files", held.scope, held.seat, left_ms)]
+    #[error(
+        "{} is leased by {} for another {}: wait and ask again, or work on other files meanwhile",
+        held.scope, held.seat, span(*left_ms)
+    )]
     Held {
         /// The lease that is in the way.
         held: Lease,
@@ -89,7 +92,8 @@ pub enum LeaseError {
     },
     /// No such lease of this seat is alive.
     #[error(
-        "you hold no lease with token {token}: it ended, or was never yours; ask for a new one"
+        "you hold no lease with token {token}: it ended, or was never yours; others may have published since: look at what \
+         stands there now, and ask for a new one"
     )]
     NotHeld {
         /// The token.
@@ -104,6 +108,15 @@ pub enum LeaseError {
         /// What was asked for.
         ttl_ms: u64,
     },
+}
+
+/// A time for people.
+pub(crate) fn span(ms: u64) -> String {
+    match ms {
+        0..1000 => format!("{ms} ms"),
+        1000..600_000 => format!("{:.1} s", ms as f64 / 1000.0).replace(".0 s", " s"),
+        _ => format!("{} min", ms / 60_000),
+    }
 }
 
 /// All leases that are held.

@@ -39,7 +39,7 @@ fn the_life_of_a_lease() {
     let refused = leases.grant(Scope::Path(path("book/one")), "bob", 100);
     assert_eq!(
         refused.unwrap_err().to_string(),
-        "book/** is leased by alice for another 100 ms; wait, or ask for other files"
+        "book/** is leased by alice for another 100 ms: wait and ask again, or work on other files meanwhile"
     );
     assert_eq!(leases.grant(scope, "alice", 50).unwrap().until_ms, 100);
     assert_eq!(leases.renew(7, "alice", 300).unwrap().until_ms, 300);

@@ -133,14 +133,13 @@ fn line(answer: protocol::Files) -> Vec<u8> {
 
 /// One connection: who it is, then requests one after the other.
 async fn talk(mut stream: UnixStream, asker: Asker, caller: Caller) -> io::Result<()> {
-    let by_user = match &caller {
+    let mut is_known = match &caller {
         Caller::User(uid) => stream.peer_cred()?.uid() == *uid,
-        Caller::Token(_) => true,
+        Caller::Token(_) => false,
     };
     let (read, mut write) = stream.split();
     let mut read = BufReader::new(read);
     let mut bytes = Vec::new();
-    let mut is_known = matches!(caller, Caller::User(_)) && by_user;
     loop {
         bytes.clear();
         let mut limited = (&mut read).take(LINE_BYTES);

@@ -148,7 +148,7 @@ impl Asker {
     /// Puts a request: `lease`, `publish` or `files`. Answers come in the order of the requests; one that finds too many
     /// before it is refused at once.
     pub fn ask(&self, request: FromAgent) -> impl Future<Output = protocol::Files> + Send + use<> {
-        let id = words::id(&request);
+        let id = request.request_id();
         let (reply, answer) = oneshot::channel();
         let full = self.0.capacity() <= HOST_ONLY;
         let sent = !full && self.0.try_send(Job::Ask(Box::new(request), reply)).is_ok();
@@ -257,11 +257,6 @@ impl SharedFiles {
         self.seats.get(&seat)
     }
 
-    /// The folder of the shared tree.
-    pub fn tree(&self) -> &Path {
-        &self.tree
-    }
-
     /// What the scenario says.
     pub fn terms(&self) -> &Terms {
         &self.terms
@@ -272,15 +267,14 @@ impl SharedFiles {
         self.clock.tick.store(tick, Ordering::Relaxed);
     }
 
-    /// All facts that were committed since the last call; they belong into the next tick's input. The number is the time
-    /// of leases.
+    /// All facts that were committed since the last call; they belong into the next tick's input.
     ///
     /// # Errors
     /// The journal failed.
-    pub async fn take_facts(&self) -> Result<(Vec<Fact>, u64), BrokerError> {
+    pub async fn take_facts(&self) -> Result<Vec<Fact>, BrokerError> {
         let (broker, tick) = (self.broker.clone(), self.clock.tick());
         let taken = tokio::task::spawn_blocking(move || {
-            broker.with(move |broker, now| Ok((broker.take_facts(tick, now)?, now)))
+            broker.with(move |broker, now| broker.take_facts(tick, now))
         });
         taken.await.map_err(|_| BrokerError::Ended)??
     }

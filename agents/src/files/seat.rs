@@ -73,7 +73,7 @@ impl SeatFiles {
             FromAgent::Files(ask) => self.files(ask),
             _ => Err(Trouble::NoRequest),
         };
-        words::answer(words::id(request), answer)
+        words::answer(request.request_id(), answer)
     }
 
     /// Publishes all that has changed, since the seat acts.
@@ -281,15 +281,7 @@ impl SeatFiles {
             }
             FilesWhat::Show => {
                 let path = path()?;
-                let versions = self.log(&path)?;
-                let found = match ask.version {
-                    Some(number) => versions.iter().find(|version| version.number == number),
-                    None => versions.last(),
-                };
-                let known = versions.last().map_or(0, |version| version.number);
-                let Some(version) = found.cloned() else {
-                    return Err(Trouble::NoVersion { path, known });
-                };
+                let version = self.version(path, ask.version)?;
                 let content = match version.state {
                     State::File { hash, .. } => self
                         .broker
@@ -301,14 +293,16 @@ impl SeatFiles {
             }
             FilesWhat::Refresh => Ok(words::refreshed(&self.refresh()?)),
             FilesWhat::Take => {
-                let version = self.newest(path()?)?;
+                let version = self.version(path()?, None)?;
                 match self.desk.take(&version, &mut *self.stopper)? {
                     true => Ok(words::taken(&version)),
                     false => Err(Trouble::InTheWay(version.path)),
                 }
             }
             FilesWhat::Resolve => {
-                let version = self.newest(path()?)?;
+                // The version that it has looked at: a newer one may stand there by now, which it has not seen.
+                let (path, number) = (path()?, ask.version.ok_or(Trouble::NoNumber)?);
+                let version = self.version(path, Some(number))?;
                 self.desk.resolve(&version);
                 Ok(words::resolved(&version))
             }
@@ -321,13 +315,13 @@ impl SeatFiles {
         Ok(log.map_err(BrokerError::from)?)
     }
 
-    /// The newest version of a path, be it absent.
-    fn newest(&self, path: TreePath) -> Result<Version, Trouble> {
-        let asked = path.clone();
-        let found = self
-            .broker
-            .with(move |broker, _| broker.index().get(&asked).cloned())?;
-        found.ok_or(Trouble::NoVersion { path, known: 0 })
+    /// A version of a path by its number, or the newest, be it absent.
+    fn version(&self, path: TreePath, number: Option<u64>) -> Result<Version, Trouble> {
+        let versions = self.log(&path)?;
+        let known = versions.last().map_or(0, |version| version.number);
+        let number = number.unwrap_or(known);
+        let found = versions.into_iter().find(|v| v.number == number);
+        found.ok_or(Trouble::NoVersion { path, known })
     }
 
     /// A path as agents write it: relative to the tree, or to the working folder (`shared/...`).

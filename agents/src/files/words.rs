@@ -8,11 +8,12 @@ use std::fmt::Write;
 use base64::Engine;
 use serde_json::{Value, json};
 
+use crate::broker::lease::span;
 use crate::broker::{
     BrokerError, Lease, LeaseError, Outcome, PathError, Publish, Refusal, Scope, State, TreePath,
     Version, Wanted,
 };
-use crate::protocol::{FILES_TEXT_BYTES, Files, FromAgent, PublishWhen};
+use crate::protocol::{FILES_TEXT_BYTES, Files, PublishWhen};
 use crate::workspace::desk::{DeskError, Refreshed};
 
 /// Most lines of one list.
@@ -34,6 +35,11 @@ pub(super) enum Trouble {
     /// A path is missing.
     #[error("name a path")]
     NoPath,
+    /// The number of a version is missing.
+    #[error(
+        "name the version that you have looked at: what was published after it is not to be lost"
+    )]
+    NoNumber,
     /// A path that no tree takes.
     #[error("{text:?} is no path of the shared tree: {error}")]
     Path {
@@ -67,7 +73,7 @@ pub(super) enum Trouble {
         held: Vec<Scope>,
     },
     /// A lease.
-    #[error("{}", lease_words(.0))]
+    #[error("{0}")]
     Lease(LeaseError),
     /// Something was not published, and so nothing was.
     #[error("{}", refused_words(.0))]
@@ -89,7 +95,7 @@ impl Trouble {
     /// The word for programs.
     pub(super) fn code(&self) -> &'static str {
         match self {
-            Trouble::NoRequest | Trouble::NoPath => "request",
+            Trouble::NoRequest | Trouble::NoPath | Trouble::NoNumber => "request",
             Trouble::Path { .. } => "name",
             Trouble::NoVersion { .. } => "no-version",
             Trouble::TooLong { .. } => "ttl",
@@ -117,16 +123,6 @@ impl Trouble {
         };
         data["code"] = self.code().into();
         data
-    }
-}
-
-/// The number of a request.
-pub(super) fn id(request: &FromAgent) -> Option<u64> {
-    match request {
-        FromAgent::Lease(ask) => ask.id,
-        FromAgent::Publish(ask) => ask.id,
-        FromAgent::Files(ask) => ask.id,
-        _ => None,
     }
 }
 
@@ -163,15 +159,6 @@ pub(super) fn plain(id: Option<u64>, code: &str, why: &str) -> Files {
     }
 }
 
-/// A time for people.
-fn span(ms: u64) -> String {
-    match ms {
-        0..1000 => format!("{ms} ms"),
-        1000..600_000 => format!("{:.1} s", ms as f64 / 1000.0).replace(".0 s", " s"),
-        _ => format!("{} min", ms / 60_000),
-    }
-}
-
 fn known_words(known: u64) -> String {
     match known {
         0 => "has never been in the shared tree; `desk status` lists what you have and did not publish".into(),
@@ -187,22 +174,6 @@ fn held_words(held: &[Scope]) -> String {
             let list: Vec<String> = some.iter().map(ToString::to_string).collect();
             format!("; yours are: {}", list.join(", "))
         }
-    }
-}
-
-fn lease_words(error: &LeaseError) -> String {
-    match error {
-        LeaseError::Held { held, left_ms } => format!(
-            "{} is leased by {} for another {}: wait and ask again, or work on other files meanwhile",
-            held.scope,
-            held.seat,
-            span(*left_ms)
-        ),
-        LeaseError::NotHeld { .. } => {
-            "that lease has ended: others may have published since; look at what stands there now, and ask for a new one"
-                .into()
-        }
-        other => other.to_string(),
     }
 }
 

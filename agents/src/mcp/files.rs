@@ -108,10 +108,16 @@ pub(super) fn list(files: &FilesInfo) -> Vec<Tool> {
         ),
         (
             "resolve",
-            "After a collision: say that what you have at a path now holds both your changes and theirs, so that it may be \
-             published over the newer version."
+            "After a collision: say that what you have at a path now holds both your changes and those of a version that you \
+             have looked at, so that it may be published over that one."
                 .into(),
-            schema(vec![path()], &["path"]),
+            schema(
+                vec![
+                    path(),
+                    ("version", json!({"type": "integer", "minimum": 1})),
+                ],
+                &["path", "version"],
+            ),
         ),
     ]
     .map(|(name, description, schema)| Tool {

@@ -44,6 +44,18 @@ pub enum FromAgent {
     Log(Log),
 }
 
+impl FromAgent {
+    /// The number of a request about files, which its answer repeats.
+    pub fn request_id(&self) -> Option<u64> {
+        match self {
+            FromAgent::Lease(ask) => ask.id,
+            FromAgent::Publish(ask) => ask.id,
+            FromAgent::Files(ask) => ask.id,
+            _ => None,
+        }
+    }
+}
+
 /// First message to each process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -407,7 +419,7 @@ pub struct AskFiles {
     /// The path, for `log`, `show`, `take` and `resolve`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// The version of the path, for `show`; absent: the newest.
+    /// The version of the path: for `show`, absent the newest; for `resolve` the one that the seat has looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
 }
@@ -428,7 +440,7 @@ pub enum FilesWhat {
     Refresh,
     /// Give up what the seat has at a path for what stands in the shared tree.
     Take,
-    /// What the seat has at a path follows what stands in the shared tree now: it has brought both together.
+    /// What the seat has at a path follows `version`: it has brought both together.
     Resolve,
 }
 

@@ -235,6 +235,34 @@ fn what_others_published_comes_in_unless_the_agent_changed_it() {
 }
 
 #[test]
+fn what_is_resolved_goes_over_the_version_that_was_looked_at_and_over_nothing_newer() {
+    let folder = Folder::new();
+    let mut broker = stocked(&folder);
+    let mut alice = desk(&folder.0, &broker, "alice", None);
+    let mut bob = desk(&folder.0, &broker, "bob", None);
+    fs::write(alice.path().join("b"), "alice\n").unwrap();
+    fs::write(bob.path().join("b"), "bob\n").unwrap();
+    assert!(hand_in(&mut broker, &mut bob, "bob").is_published());
+    let seen = broker.index().get(&path("b")).unwrap().clone();
+    // While alice brings both together, bob goes on.
+    fs::write(bob.path().join("b"), "bob again\n").unwrap();
+    assert!(hand_in(&mut broker, &mut bob, "bob").is_published());
+    refresh(&broker, &mut alice);
+    fs::write(alice.path().join("b"), "alice and bob\n").unwrap();
+    alice.resolve(&seen);
+    let outcome = hand_in(&mut broker, &mut alice, "alice");
+    assert_eq!(reasons(&outcome), [("b", Reason::Conflict)]);
+    assert_eq!(
+        refresh(&broker, &mut alice).kept,
+        [path("b")],
+        "it is still told of"
+    );
+    alice.resolve(broker.index().get(&path("b")).unwrap());
+    assert!(hand_in(&mut broker, &mut alice, "alice").is_published());
+    check_tree(&folder.0, &broker);
+}
+
+#[test]
 fn what_cannot_be_shared_is_named_and_holds_up_nothing() {
     let folder = Folder::new();
     let mut broker = stocked(&folder);

@@ -112,10 +112,9 @@ fn of_version(version: &Version, history: &History) -> String {
 }
 
 fn of_refusal(refusal: &Refusal) -> String {
-    let reason = serde_json::to_value(refusal.reason).unwrap_or_default();
     let mut words = format!(
         "refused ({}): {}",
-        reason.as_str().unwrap_or_default(),
+        refusal.reason.as_str(),
         printable(&refusal.why)
     );
     if let Some(hash) = kept(refusal) {

@@ -333,9 +333,12 @@ impl Desk {
     }
 
     /// Says that what is on the desk at a path is meant to follow this version: the agent has looked at it after a
-    /// collision and brought both together. The next publish goes over it.
+    /// collision and brought both together. The next publish goes over it, and over nothing newer.
     pub fn resolve(&mut self, version: &Version) {
-        self.behind.remove(&version.path);
+        let newer = |behind: &Version| behind.sequence > version.sequence;
+        if !self.behind.get(&version.path).is_some_and(newer) {
+            self.behind.remove(&version.path);
+        }
         if version.state == State::Absent {
             self.entries.remove(&version.path);
             return;
