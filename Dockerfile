@@ -31,6 +31,8 @@ FROM ${RUN_IMAGE} AS base
 RUN apt-get update && apt-get install -y --no-install-recommends python3 && rm -rf /var/lib/apt/lists/*
 COPY --from=host /build/target/release/formicarium /build/target/release/formicarium-player /usr/local/bin/
 WORKDIR /formicarium
+# For whoever the container runs as; a volume takes the rights of what it covers.
+RUN mkdir -m 1777 runs
 VOLUME /formicarium/runs
 EXPOSE 7878
 STOPSIGNAL SIGINT

@@ -8,7 +8,7 @@ PAGE_SOURCES := $(shell find viewer/src viewer/public -type f 2>/dev/null) viewe
 AGENTS := $(or $(CARGO_TARGET_DIR),target)/agents
 MCP := $(or $(CARGO_TARGET_DIR),target)/mcp
 
-.PHONY: run build agents viewer test test-all test-agents test-tools test-viewer test-rust test-page bench storm image lint fmt bless clean
+.PHONY: run build agents viewer test test-all test-agents test-tools test-viewer test-rust test-page bench storm image image-test lint fmt bless clean
 
 ## Build everything and watch eight harvesters share a field of apples. Others than these: make run CAST=greedy
 run: build
@@ -78,6 +78,10 @@ storm: build
 IMAGE ?= formicarium
 image:
 	sh tests/image/build.sh $(IMAGE)
+
+## The image as its users start it: the escape suite inside, and a run; as root, and as another user.
+image-test: image
+	sh tests/image/test.sh $(IMAGE)
 
 lint:
 	$(CARGO) fmt --all --check

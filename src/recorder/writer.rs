@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use formicarium_agents::broker::Batch;
 use formicarium_engine::{Bundle, TickOutput};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OpenFlags, params};
 use tokio::sync::oneshot;
 
 use super::files::{self, FileJournal};
+use super::reader::Recording;
 use super::{
     CostRow, Note, RecorderError, RunEnd, RunMeta, TranscriptRow, hash_text, input_check, schema,
 };
@@ -97,6 +98,33 @@ impl Recorder {
         }
         let mut connection = Connection::open(path).map_err(sql)?;
         prepare(&mut connection, meta, bundle).map_err(sql)?;
+        Recorder::start_thread(path, connection, meta)
+    }
+
+    /// Opens the recording of a run's folder whose host has ended, however it did, to go on with it. Says what it was
+    /// started from.
+    ///
+    /// # Errors
+    /// See [`Recording::open`]; and the file cannot be written.
+    pub fn reopen(run: &Path) -> Result<(Recorder, RunMeta), RecorderError> {
+        let recording = Recording::open(run)?;
+        let (path, meta) = (recording.path().to_owned(), recording.meta.clone());
+        drop(recording);
+        let sql = |source| RecorderError::Sql {
+            path: path.clone(),
+            source,
+        };
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&path, flags).map_err(sql)?;
+        set_durability(&connection, &meta).map_err(sql)?;
+        Ok((Recorder::start_thread(&path, connection, &meta)?, meta))
+    }
+
+    fn start_thread(
+        path: &Path,
+        connection: Connection,
+        meta: &RunMeta,
+    ) -> Result<Recorder, RecorderError> {
         let (commands, inbox) = sync_channel(QUEUE);
         let writer = Writer {
             connection,
@@ -209,15 +237,19 @@ impl Recorder {
     }
 }
 
-/// Pragmas, tables and the rows that a run starts from, in one transaction.
-fn prepare(connection: &mut Connection, meta: &RunMeta, bundle: &Bundle) -> rusqlite::Result<()> {
+fn set_durability(connection: &Connection, meta: &RunMeta) -> rusqlite::Result<()> {
     let _: String = connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0))?;
     let synchronous = if meta.durability == POWER {
         "FULL"
     } else {
         "NORMAL"
     };
-    connection.pragma_update(None, "synchronous", synchronous)?;
+    connection.pragma_update(None, "synchronous", synchronous)
+}
+
+/// Pragmas, tables and the rows that a run starts from, in one transaction.
+fn prepare(connection: &mut Connection, meta: &RunMeta, bundle: &Bundle) -> rusqlite::Result<()> {
+    set_durability(connection, meta)?;
     let transaction = connection.transaction()?;
     schema::create(&transaction)?;
     let json = serde_json::to_string(meta).expect("RunMeta has string keys only");

@@ -13,5 +13,6 @@ mod isolation;
 mod questions;
 mod recording;
 mod seats;
+mod storm;
 mod story;
 mod versions;

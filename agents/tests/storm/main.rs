@@ -113,9 +113,14 @@ fn storm() -> Result<(), Failed> {
             ended.is_none(),
             "the driver ended by itself in round {round} of seed {seed}: {ended:?}"
         );
-        check.round(&format!("round {round} of seed {seed}"));
+        let journal = sqlite::Sqlite::open(&folder.0.join("run.db")).expect("the journal opens");
+        check.round(&format!("round {round} of seed {seed}"), &journal);
     }
-    let said = check.end();
-    println!("storm: {said}");
+    let counts = check.counts;
+    println!("storm: {rounds} kills, {counts}");
+    // What chance decides is asked of long storms only.
+    let is_long = rounds >= 100;
+    let is_storm = counts.acknowledged > 0 && counts.refused > 0;
+    assert!(is_storm && (!is_long || counts.merged > 0 && counts.leased > 0));
     Ok(())
 }
