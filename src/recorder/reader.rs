@@ -213,13 +213,13 @@ impl Recording {
             .map_err(|error| self.sql(error))
     }
 
-    /// Last tick for which hashes stand; 0 for none.
-    pub fn last_hashed(&self) -> Result<u64, RecorderError> {
+    /// Last tick for which hashes stand; none for a run that was cut off before it began.
+    pub fn last_hashed(&self) -> Result<Option<u64>, RecorderError> {
         self.connection
-            .query_row("SELECT coalesce(max(tick), 0) FROM ticks", [], |row| {
-                row.get::<_, i64>(0)
+            .query_row("SELECT max(tick) FROM ticks", [], |row| {
+                row.get::<_, Option<i64>>(0)
             })
-            .map(|tick| tick.max(0) as u64)
+            .map(|tick| tick.map(|tick| tick.max(0) as u64))
             .map_err(|error| self.sql(error))
     }
 

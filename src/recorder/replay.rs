@@ -125,10 +125,8 @@ pub fn replay(path: &Path, mut progress: impl FnMut(u64)) -> Result<Verdict, Rep
         Err(Stop::Recorder(error)) => return Err(error.into()),
     }
     let ticks = world.tick();
-    let promised = recording
-        .end
-        .as_ref()
-        .map_or(last_hashed, |end| end.ticks.max(last_hashed));
+    let ended = recording.end.as_ref().map(|end| end.ticks);
+    let promised = ended.max(last_hashed).unwrap_or(0);
     if promised > ticks {
         return Ok(Verdict::Damaged {
             tick: ticks + 1,
@@ -160,14 +158,14 @@ impl From<RecorderError> for Stop {
     }
 }
 
-/// Compares one tick. The hashes of the very last ticks may be missing after a kill: the input is
+/// Compares one tick. The hashes of the very last ticks may be missing after a kill, that of tick 0 too: the input is
 /// the commit point, and the outcome follows with the next commit.
 fn compare(
     recording: &Recording,
     tick: u64,
     hash: u128,
     parts: &[u64],
-    last_hashed: u64,
+    last_hashed: Option<u64>,
 ) -> Result<Option<Verdict>, RecorderError> {
     let row = match recording.tick(tick) {
         Ok(row) => row,
@@ -178,7 +176,7 @@ fn compare(
     };
     let Some(row) = row else {
         let ended = recording.end.is_some();
-        if tick <= last_hashed || ended {
+        if Some(tick) <= last_hashed || ended {
             return Ok(Some(Verdict::Damaged {
                 tick,
                 why: "its row of hashes is missing".into(),
