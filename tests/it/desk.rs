@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::host::{Folder, assert_replays, output, query_text, run};
 
 /// A scenario with shared files and two seats, each played by a shell script (tests/it/story/player.py).
-fn scenario(folder: &Folder, files: &str, rules: &str, scripts: [(&str, &str); 2]) -> PathBuf {
+pub fn scenario(folder: &Folder, files: &str, rules: &str, scripts: [(&str, &str); 2]) -> PathBuf {
     let path = folder.path("scenario");
     fs::create_dir_all(path.join("casts")).expect("a folder");
     fs::create_dir_all(path.join("tree")).expect("a folder");
@@ -35,7 +35,7 @@ fn scenario(folder: &Folder, files: &str, rules: &str, scripts: [(&str, &str); 2
     path
 }
 
-fn logs(out: &Path) -> String {
+pub fn logs(out: &Path) -> String {
     let sql = "SELECT s.name || ': ' || n.text FROM notes n JOIN seats s ON s.seat = n.seat WHERE n.kind = 'log' ORDER BY s.seat, n.id";
     query_text(out, sql).join("\n")
 }
@@ -89,7 +89,7 @@ fn nobody_asks_over_the_desk_of_another() {
     }
 }
 
-fn nix_is_root() -> bool {
+pub fn nix_is_root() -> bool {
     use std::os::unix::fs::MetadataExt;
     fs::metadata("/proc/self").expect("/proc").uid() == 0
 }

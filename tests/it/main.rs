@@ -5,6 +5,7 @@
 mod claude;
 mod command_line;
 mod desk;
+mod escape;
 mod faults;
 mod feed;
 mod goldens;

@@ -5,7 +5,7 @@
 //! `FORMICARIUM_STORM_SEED` the seed, which is printed.
 
 #[path = "../../agents/tests/storm/check.rs"]
-mod check;
+pub mod check;
 
 use std::collections::BTreeMap;
 use std::fs;

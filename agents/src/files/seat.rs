@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::words::{self, Trouble};
 use super::{Published, Terms};
 use crate::broker::{
-    BrokerError, BrokerThread, Lease, Outcome, Publish, Reason, Scope, State, TreePath, Version,
+    BrokerError, BrokerThread, Lease, Outcome, Publish, Reason, Scope, State, TreePath, Unshared,
+    Version,
 };
 use crate::protocol::{AskFiles, AskLease, AskPublish, Files, FilesWhat, FromAgent, LeaseWhat};
 use crate::workspace::desk::{Desk, DeskError, Freeze, Refreshed};
@@ -123,7 +124,13 @@ impl SeatFiles {
     }
 
     fn publish(&mut self, only: Option<&[TreePath]>) -> Result<Outcome, Trouble> {
-        let mut publish = self.desk.collect(only, &mut *self.stopper)?;
+        let mut publish = match self.desk.collect(only, &mut *self.stopper) {
+            Ok(publish) => publish,
+            Err(error) => {
+                self.tell_unread(&error)?;
+                return Err(error.into());
+            }
+        };
         if publish.is_empty() {
             return Ok(Outcome::default());
         }
@@ -140,6 +147,33 @@ impl SeatFiles {
             self.forget_ended()?;
         }
         Ok(outcome)
+    }
+
+    /// A desk that cannot be read as a whole is a refusal of everything: a fact like any other.
+    fn tell_unread(&self, error: &DeskError) -> Result<(), BrokerError> {
+        // Not the error's own words: they say where on this machine the desk lies.
+        let (reason, why) = match error {
+            DeskError::TooMany { entries, .. } => {
+                let why = format!("the desk holds more than {entries} files and folders");
+                (Reason::Limit, why)
+            }
+            DeskError::Slow { limit, .. } => {
+                let why = format!("the desk was not read within {limit:?}");
+                (Reason::Limit, why)
+            }
+            DeskError::Gone { .. } => (Reason::Unreadable, "the desk is gone".to_owned()),
+            DeskError::System { .. } | DeskError::Freeze(_) => {
+                (Reason::Unreadable, "the desk cannot be read".to_owned())
+            }
+        };
+        let path = Scope::Tree.to_string();
+        let unread = Publish {
+            seat: Some(self.name.clone()),
+            tick: self.clock.tick(),
+            unshared: vec![Unshared { path, reason, why }],
+            ..Publish::default()
+        };
+        self.broker.publish(unread).map(drop)
     }
 
     /// The tokens of leases that cover what is published, also of those whose time may be over: only so does a late holder

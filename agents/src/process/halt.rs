@@ -14,7 +14,7 @@ use super::wire::Command;
 use crate::workspace::desk::Freeze;
 
 /// Longest wait for a keeper to stop its tree.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(4);
 
 /// An order for a keeper.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Freeze for Stopper {
             self.thaw();
             io::Error::new(
                 io::ErrorKind::TimedOut,
-                format!("their keeper did not answer within {PATIENCE:?}"),
+                format!("their keeper could not stop them within {PATIENCE:?}"),
             )
         })
     }

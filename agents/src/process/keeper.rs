@@ -316,11 +316,17 @@ impl Keeper {
 
     /// Stops the whole tree and says so. Its user's processes in one call, so that none outruns the list.
     fn stop(&self) {
-        match self.owner {
-            Some(_) => self.signal(Signal::SIGSTOP),
-            None => drop(tree::stop_all(&tree::children_of(getpid()))),
-        }
-        if let Some(control) = &self.control {
+        let told = match self.owner {
+            Some(_) => {
+                self.signal(Signal::SIGSTOP);
+                tree::descendants(getpid())
+            }
+            None => tree::stop_all(&tree::children_of(getpid())),
+        };
+        // Without a report the host waits no longer, and reads nothing of it.
+        if tree::await_stopped(&told)
+            && let Some(control) = &self.control
+        {
             report(control, Report::Stopped);
         }
     }

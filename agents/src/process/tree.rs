@@ -4,6 +4,8 @@
 //! Must not know why a tree is ended. Between listing and signalling a number could in theory be given to another
 //! process; the whole range of numbers would have to be used up in those microseconds.
 
+use std::time::{Duration, Instant};
+
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -70,6 +72,65 @@ pub(super) fn stop_all(roots: &[Pid]) -> Vec<Pid> {
         }
     }
     stopped
+}
+
+/// Waits until every thread of `pids` has stopped or ended; bounded, false when one goes on.
+///
+/// The signal is sent at once and obeyed later: by a thread on another core after its system call, by one that the kernel
+/// lets wait in the midst of a write (state D, when too much waits for the disk) after that write. A file read before
+/// would be torn.
+pub(super) fn await_stopped(pids: &[Pid]) -> bool {
+    const PATIENCE: Duration = Duration::from_secs(3);
+    /// Longer than the kernel holds up a writer at a time (200 ms).
+    const HELD_UP: Duration = Duration::from_millis(400);
+    let began = Instant::now();
+    let mut pause = Duration::from_micros(20);
+    loop {
+        let waited = began.elapsed();
+        let is_going = |pid: &Pid| {
+            states(*pid).into_iter().any(|state| match state {
+                'T' | 't' | 'Z' | 'X' => false,
+                'D' => waited < HELD_UP || !waits_for_vfork(*pid),
+                _ => true,
+            })
+        };
+        if !pids.iter().any(is_going) {
+            return true;
+        }
+        if waited > PATIENCE {
+            return false;
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(1));
+    }
+}
+
+/// The states of a process's threads, as letters; of one that is gone, none.
+fn states(pid: Pid) -> Vec<char> {
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    let state = |thread: std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(thread.path().join("stat")).ok()?;
+        stat.rsplit_once(") ")?.1.chars().next()
+    };
+    threads.flatten().filter_map(state).collect()
+}
+
+/// Whether a process seems to wait for a child that is stopped on its way to another program: it cannot stop before. The
+/// two have one memory, so its size is the same.
+fn waits_for_vfork(pid: Pid) -> bool {
+    let memory = |pid: Pid| -> Option<(bool, String)> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+        let size = fields.get(20..22)?.join(" ");
+        Some((fields[0] == "T", size))
+    };
+    let Some((_, own)) = memory(pid) else {
+        return false;
+    };
+    let mut children = children_of(pid).into_iter().filter_map(memory);
+    children.any(|(is_stopped, size)| is_stopped && size == own)
 }
 
 /// The direct children of `pid`.
