@@ -45,8 +45,8 @@ has_the_capabilities() { inside 0:0 grep "CapBnd:.$bounding" /proc/self/status; 
 has_no_capability() { inside 1000:1000 grep "CapPrm:.0000000000000000" /proc/self/status; }
 # The run's verdict is its replay's, and its isolation is the one that this user can have.
 runs_and_replays() {
-  inside "$1" sh -ec "formicarium run workshop --headless --json --out runs/one >said
-    grep -o '\"isolation\": *\"$2\"' said
+  inside "$1" sh -ec "formicarium run workshop --headless --json --out runs/one >runs/said
+    grep -o '\"isolation\": *\"$2\"' runs/said
     formicarium replay runs/one"
 }
 

@@ -17,7 +17,7 @@ use crate::host::{
 const KEY: &str = "the-real-key-of-the-test";
 
 /// Whether the agents' programs are installed. Where they cannot be, these tests say so and do nothing else.
-fn installed() -> bool {
+pub fn installed() -> bool {
     let program = binary()
         .parent()
         .and_then(Path::parent)
@@ -30,14 +30,14 @@ fn installed() -> bool {
 }
 
 /// The stand-in, ended with the test.
-struct Standin {
+pub struct Standin {
     child: Child,
     url: String,
     log: PathBuf,
 }
 
 impl Standin {
-    fn start(folder: &Folder, faults: &str) -> Standin {
+    pub fn start(folder: &Folder, faults: &str) -> Standin {
         let log = folder.path("standin.log");
         let faults = folder.write("faults.json", faults);
         let mut child = Command::new("python3")
@@ -62,7 +62,7 @@ impl Standin {
         Standin { child, url, log }
     }
 
-    fn requests(&self) -> Vec<serde_json::Value> {
+    pub fn requests(&self) -> Vec<serde_json::Value> {
         let text = std::fs::read_to_string(&self.log).expect("its log");
         let lines = text
             .lines()
@@ -114,7 +114,7 @@ fn arguments(scenario: &Path, seats: usize, ticks: u64, deadline: &str) -> Vec<S
 }
 
 /// Runs to the end; the summary.
-fn play(folder: &Folder, standin: &Standin, args: &[String]) -> serde_json::Value {
+pub fn play(folder: &Folder, standin: &Standin, args: &[String]) -> serde_json::Value {
     let out = folder.path("run");
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let output = formicarium(&args)

@@ -3,6 +3,7 @@
 //! One binary for all, so that it links once. Programs: `FORMICARIUM_BIN` or the one cargo built.
 
 mod claude;
+mod claude_desk;
 mod command_line;
 mod desk;
 mod escape;

@@ -460,18 +460,12 @@ fn collision(change: &Change, newest: Option<&Version>, current: State) -> Strin
     let (number, by) = newest.map_or((0, "nobody"), |version| {
         (
             version.number,
-            version.seat.as_deref().unwrap_or("the host"),
+            version.seat.as_deref().unwrap_or("the scenario"),
         )
     });
-    let base = match change.base.version {
-        Some(base) => format!("version #{base}"),
-        None => "nothing".to_owned(),
-    };
     format!(
-        "your {} started from {base}, and {}@{number} (#{}) by {by} is {current} now; your content is kept: look at \
-         theirs, bring both together, and publish over it",
-        change.wanted.state(),
+        "{by} published {}@{number} ({current}) after what yours ({}) started from, and the two collide; yours is kept",
         change.path,
-        newest.map_or(0, |version| version.sequence),
+        change.wanted.state(),
     )
 }

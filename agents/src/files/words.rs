@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::broker::lease::span;
 use crate::broker::{
-    BrokerError, Lease, LeaseError, Outcome, PathError, Publish, Refusal, Scope, State, TreePath,
-    Version, Wanted,
+    BrokerError, Lease, LeaseError, Outcome, PathError, Publish, Reason, Refusal, Scope, State,
+    TreePath, Version, Wanted,
 };
 use crate::protocol::{FILES_TEXT_BYTES, Files, PublishWhen};
 use crate::workspace::desk::{DeskError, Refreshed};
@@ -179,7 +179,14 @@ fn held_words(held: &[Scope]) -> String {
 
 /// Why a path was not published.
 pub(super) fn refusal(refusal: &Refusal) -> String {
-    format!("{}: {}", refusal.path, refusal.why)
+    let Refusal { path, why, .. } = refusal;
+    match refusal.reason {
+        Reason::Conflict => format!(
+            "{path}: {why}. `desk show {path}` shows theirs. Then put both together and say so with `desk resolve` and that \
+             version, or take theirs with `desk take {path}`, and act again"
+        ),
+        _ => format!("{path}: {why}"),
+    }
 }
 
 fn refused_words(outcome: &Outcome) -> String {
