@@ -57,6 +57,7 @@ pub(super) fn terms(spec: &FilesSpec) -> Terms {
             entries: spec.max_files as usize,
             tree_bytes: spec.max_bytes,
             file_bytes: spec.max_file_bytes,
+            kept_bytes: spec.max_kept_bytes,
             ..Limits::default()
         },
     }

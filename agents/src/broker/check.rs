@@ -463,9 +463,14 @@ fn collision(change: &Change, newest: Option<&Version>, current: State) -> Strin
             version.seat.as_deref().unwrap_or("the scenario"),
         )
     });
+    let began = match change.base.version {
+        Some(base) => format!("fact #{base}"),
+        None => "nothing".to_owned(),
+    };
     format!(
-        "{by} published {}@{number} ({current}) after what yours ({}) started from, and the two collide; yours is kept",
+        "{by} published {}@{number} (fact #{}, {current}), and yours ({}) began with {began}: the two collide. Yours is kept",
         change.path,
+        newest.map_or(0, |version| version.sequence),
         change.wanted.state(),
     )
 }

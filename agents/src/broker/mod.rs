@@ -5,11 +5,12 @@
 //!
 //! * [`Broker`]: one owner of all of it; a batch of publishes is one commit
 //! * [`thread`]: the thread that owns the broker and gathers batches
-//! * [`lease`], [`publish`], `check`, [`merge`], [`index`]: what may be, decided without files
+//! * [`lease`], [`publish`], `check`, `decide`, [`merge`], [`index`]: what may be, decided without files
 //! * [`journal`], [`version`]: what is kept, and by whom
 //! * [`tree`], [`recover`]: the shared tree on disk
 
 mod check;
+mod decide;
 mod granting;
 pub mod index;
 pub mod journal;
@@ -91,6 +92,8 @@ pub struct Broker {
     /// Committed facts that the host has not taken yet.
     committed: Vec<Fact>,
     refused: HashMap<(Option<String>, String), Refusal>,
+    /// Bytes of contents that the journal has for each seat's sake, since this host began.
+    kept: HashMap<String, u64>,
     failed: Option<JournalError>,
     tree_fault: Option<String>,
 }
@@ -133,6 +136,7 @@ impl Broker {
             pending: Vec::new(),
             committed: journal.facts_after(taken)?,
             refused: HashMap::new(),
+            kept: HashMap::new(),
             failed: None,
             tree_fault: None,
             journal,
@@ -223,131 +227,6 @@ impl Broker {
         })?;
         self.materialise(before, &contents);
         Ok(outcomes)
-    }
-
-    fn decide(
-        &mut self,
-        publish: &Publish,
-        contents: &mut BTreeMap<ContentHash, Arc<[u8]>>,
-        facts: &mut Vec<Fact>,
-    ) -> Result<Outcome, JournalError> {
-        let checked = {
-            let read = |hash: &ContentHash| match contents.get(hash) {
-                Some(content) => Ok(Some(content.to_vec())),
-                None => self.journal.content(hash),
-            };
-            check::check(publish, &self.index, &self.leases, &self.limits, &read)?
-        };
-        // Refused content is kept, but for what a limit keeps out.
-        let over = |path: &TreePath| {
-            let mut refused = checked.refused.iter();
-            refused.any(|r| {
-                r.reason == Reason::Limit
-                    && r.path == *path
-                    && r.wanted.bytes() > self.limits.file_bytes
-            })
-        };
-        for change in publish
-            .changes
-            .iter()
-            .filter(|c| !checked.too_much && !over(&c.path))
-        {
-            if let Wanted::File { content, hash, .. } = &change.wanted {
-                contents.insert(*hash, Arc::clone(content));
-            }
-        }
-        contents.extend(checked.contents);
-        let mut outcome = Outcome {
-            unchanged: checked.unchanged,
-            ..Outcome::default()
-        };
-        for unshared in &publish.unshared {
-            let refusal = Refusal {
-                sequence: 0,
-                path: unshared.path.clone(),
-                seat: publish.seat.clone(),
-                tick: publish.tick,
-                reason: unshared.reason,
-                why: unshared.why.clone(),
-                wanted: None,
-                base: None,
-                current: None,
-                holder: None,
-            };
-            outcome.unshared.push(self.refuse(refusal, facts));
-        }
-        for refused in checked.refused {
-            let refusal = Refusal {
-                sequence: 0,
-                current: self.index.get(&refused.path).map(|v| v.sequence),
-                path: refused.path.to_string(),
-                seat: publish.seat.clone(),
-                tick: publish.tick,
-                reason: refused.reason,
-                why: refused.why,
-                wanted: Some(refused.wanted),
-                base: refused.base,
-                holder: match refused.reason {
-                    Reason::Leased => self.holder(&refused.path, publish.seat.as_deref()),
-                    _ => None,
-                },
-            };
-            outcome.refusals.push(self.refuse(refusal, facts));
-        }
-        for accepted in checked.accepted {
-            let parent = self.index.get(&accepted.path);
-            let version = Version {
-                number: parent.map_or(1, |version| version.number + 1),
-                parent: parent.map(|version| version.sequence),
-                sequence: self.next_sequence(),
-                path: accepted.path,
-                state: accepted.state,
-                seat: publish.seat.clone(),
-                tick: publish.tick,
-                from: accepted.from,
-                merged: accepted.merged,
-                token: accepted.token,
-            };
-            if !self.refused.is_empty() {
-                let key = (publish.seat.clone(), version.path.to_string());
-                self.refused.remove(&key);
-            }
-            self.index.put(version.clone());
-            facts.push(Fact::Version(version.clone()));
-            outcome.versions.push(version);
-        }
-        Ok(outcome)
-    }
-
-    /// Who else has a lease that keeps a seat from a path.
-    fn holder(&self, path: &TreePath, seat: Option<&str>) -> Option<String> {
-        let mut leases = self.leases.covering(path).chain(self.leases.below(path));
-        let other = leases.find(|lease| Some(lease.seat.as_str()) != seat)?;
-        Some(other.seat.clone())
-    }
-
-    /// Makes a refusal a fact, unless it is the same as the last one of this seat and path: then it is that one.
-    fn refuse(&mut self, mut refusal: Refusal, facts: &mut Vec<Fact>) -> Refusal {
-        let key = (refusal.seat.clone(), refusal.path.clone());
-        if let Some(last) = self.refused.get(&key)
-            && (last.reason, last.wanted, last.base, last.current)
-                == (
-                    refusal.reason,
-                    refusal.wanted,
-                    refusal.base,
-                    refusal.current,
-                )
-        {
-            refusal.sequence = last.sequence;
-            return refusal;
-        }
-        refusal.sequence = self.next_sequence();
-        if self.refused.len() >= REMEMBERED_REFUSALS {
-            self.refused.clear();
-        }
-        self.refused.insert(key, refusal.clone());
-        facts.push(Fact::Refusal(refusal.clone()));
-        refusal
     }
 
     /// Brings the tree to the versions after `before`, which are durable. What fails is repaired at the next publish.

@@ -20,6 +20,8 @@ pub struct Limits {
     pub changes: usize,
     /// Bytes of all files in one publish.
     pub publish_bytes: u64,
+    /// Bytes of all contents that a seat publishes, or tries to, while one host runs: the journal keeps every one of them.
+    pub kept_bytes: u64,
 }
 
 impl Default for Limits {
@@ -30,6 +32,7 @@ impl Default for Limits {
             file_bytes: 16 * 1024 * 1024,
             changes: 2_000,
             publish_bytes: 64 * 1024 * 1024,
+            kept_bytes: 256 * 1024 * 1024,
         }
     }
 }

@@ -100,7 +100,8 @@ fn two_publishers_with_one_base_are_merged_or_the_second_is_refused_and_kept() {
         (Some(1), Some(merged.sequence))
     );
     assert!(
-        refusal.why.contains("#1") && refusal.why.contains("toc@3 (#3) by bob"),
+        refusal.why.contains("began with fact #1")
+            && refusal.why.contains("bob published toc@3 (fact #3,"),
         "both are named: {}",
         refusal.why
     );
@@ -391,6 +392,7 @@ fn limits_are_named_with_their_numbers() {
         file_bytes: 6,
         changes: 3,
         publish_bytes: 9,
+        ..Limits::default()
     };
     let (mut broker, _) = Broker::open(&folder.0, Box::new(journal(&folder.0)), limits, 0).unwrap();
     let cases: [(Vec<(&str, Wanted)>, &str); 5] = [
@@ -440,6 +442,50 @@ fn limits_are_named_with_their_numbers() {
         now(&mut broker, "bob", &[("a", Wanted::Absent)]).is_published(),
         "what shrinks the tree is always taken"
     );
+}
+
+#[test]
+fn what_one_seat_has_the_journal_keep_has_a_limit() {
+    let folder = Folder::new();
+    let limits = Limits {
+        kept_bytes: 10,
+        ..Limits::default()
+    };
+    let (mut broker, _) = Broker::open(&folder.0, Box::new(journal(&folder.0)), limits, 0).unwrap();
+    assert!(now(&mut broker, "ada", &[("a", file("ada"))]).is_published());
+    let mut blind = publish(&broker, "bob", &[("a", file("bob-56")), ("b", file("1"))]);
+    blind.changes[0].base = Base::NONE;
+    assert_eq!(
+        reasons(&one(&mut broker, blind.clone()))[0],
+        ("a", Reason::Conflict)
+    );
+    assert!(
+        broker
+            .content(&ContentHash::of(b"bob-56"))
+            .unwrap()
+            .is_some()
+    );
+    // What has been kept already counts once; more than ten bytes are not kept, collision or not.
+    for _ in 0..3 {
+        assert_eq!(
+            reasons(&one(&mut broker, blind.clone()))[0],
+            ("a", Reason::Conflict)
+        );
+    }
+    let over = now(&mut broker, "bob", &[("c", file("1234"))]);
+    assert_eq!(reasons(&over), [("c", Reason::Limit)]);
+    assert!(
+        over.refusals[0]
+            .why
+            .contains("have 7 bytes, and this would add 4; 10 are kept"),
+        "{over:?}"
+    );
+    assert_eq!(over.refusals[0].wanted, None);
+    assert_eq!(broker.content(&ContentHash::of(b"1234")).unwrap(), None);
+    // Others are not concerned, nor is what takes no room.
+    assert!(now(&mut broker, "ada", &[("c", file("1234"))]).is_published());
+    assert!(now(&mut broker, "bob", &[("d", Wanted::Dir)]).is_published());
+    assert!(now(&mut broker, "bob", &[("d/e", file("1234"))]).is_published());
 }
 
 #[test]

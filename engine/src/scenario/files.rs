@@ -29,6 +29,8 @@ pub struct FilesSpec {
     pub max_bytes: u64,
     /// Most bytes of a file.
     pub max_file_bytes: u64,
+    /// Most bytes of all contents that a seat publishes or tries to, all of which the recording keeps.
+    pub max_kept_bytes: u64,
 }
 
 /// Reads `[files]`; none where the scenario has no files.
@@ -41,6 +43,7 @@ pub(super) fn read(root: &Table<'_>, bundle: &Bundle) -> Option<FilesSpec> {
         max_files: table.int_or("max_files", 1..=100_000, 1000) as u64,
         max_bytes: table.int_or("max_bytes", 1..=1 << 30, 16 << 20) as u64,
         max_file_bytes: table.int_or("max_file_bytes", 1..=1 << 30, 1 << 20) as u64,
+        max_kept_bytes: table.int_or("max_kept_bytes", 1..=1 << 40, 256 << 20) as u64,
     };
     if table
         .get("publish")
