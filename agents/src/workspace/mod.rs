@@ -84,7 +84,7 @@ pub fn is_seat_name(name: &str) -> bool {
         && name.len() <= SEAT_NAME_BYTES
 }
 
-/// Makes the folders of a seat, and copies its program's files into `program` (files 0444 or 0555, folders 0555).
+/// Makes the folders of a seat, and copies its program's files into `program` (files 0444 or 0555).
 /// Folders that are there stay with what is in them; program files are replaced.
 ///
 /// With an owner, who must have no process now, the first three and all in them are given to it, and the seat's folder is
@@ -144,7 +144,6 @@ pub fn prepare(
     for (source, name) in files {
         copy(source, &made.program, name)?;
     }
-    close(&made.program)?;
     Ok(made)
 }
 
@@ -159,7 +158,6 @@ pub fn add_program(
     mode: u32,
 ) -> Result<(), WorkspaceError> {
     let path = at.program.join(name);
-    set_mode(&at.program, 0o755)?;
     let written = match fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => fs::write(&path, content),
@@ -169,8 +167,7 @@ pub fn add_program(
         path: path.clone(),
         error,
     })?;
-    set_mode(&path, mode)?;
-    set_mode(&at.program, 0o555)
+    set_mode(&path, mode)
 }
 
 fn set_mode(path: &Path, mode: u32) -> Result<(), WorkspaceError> {
@@ -263,22 +260,6 @@ fn copy(source: &Path, program: &Path, name: &str) -> Result<(), WorkspaceError>
     set_mode(&target, if executable { 0o555 } else { 0o444 })
 }
 
-/// Takes the right to write from a folder and those in it.
-fn close(folder: &Path) -> Result<(), WorkspaceError> {
-    let failed = |error| WorkspaceError::System {
-        what: "read the folder",
-        path: folder.to_owned(),
-        error,
-    };
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        if entry.file_type().map_err(failed)?.is_dir() {
-            close(&entry.path())?;
-        }
-    }
-    set_mode(folder, 0o555)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -321,8 +302,8 @@ mod tests {
         let made = prepare(&folder, "seat", &files, None).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&made.program.join("agent.py")), 0o444);
-        assert_eq!(mode(&made.program), 0o555);
-        assert_eq!(mode(&made.program.join("lib")), 0o555);
+        // Open to the host's user: whoever started a run may remove its folder.
+        assert_eq!(mode(&made.program), 0o755);
         assert_eq!(mode(&made.workspace), 0o700);
         fs::write(made.workspace.join("kept"), "").unwrap();
         fs::write(&source, "two").unwrap();
