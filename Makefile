@@ -67,11 +67,12 @@ bench: build
 	FORMICARIUM_BIN=$(abspath $(BIN)) $(CARGO) bench --locked
 
 ## The claims about the shipped scenarios, which `make test` checks over 20 seeds, over SEEDS seeds.
-## Before that desks and broker, killed KILLS times.
+## Before that desks and broker, killed KILLS times, and then as often the host with sixteen agents that share files.
 SEEDS ?= 200
 KILLS ?= 200
 storm: build
 	FORMICARIUM_STORM_ROUNDS=$(KILLS) $(CARGO) test --locked -p formicarium-agents --test storm
+	FORMICARIUM_BIN=$(abspath $(BIN)) FORMICARIUM_STORM_ROUNDS=$(KILLS) $(CARGO) test --locked --test it storm -- --nocapture
 	FORMICARIUM_BIN=$(abspath $(BIN)) python3 scenarios/commons/claims.py --seeds $(SEEDS)
 
 ## The image of the Dockerfile without a Docker engine: by Podman, on bases made by debootstrap. As root, on Debian.

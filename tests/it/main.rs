@@ -18,3 +18,4 @@ mod seats;
 mod storm;
 mod story;
 mod versions;
+mod workshop;
