@@ -16,6 +16,8 @@ use super::{Exit, fail};
 
 /// How often a lease that another holds is asked for.
 const AGAIN: Duration = Duration::from_millis(100);
+/// Within this time it is asked for again at the latest, as the host is told: longer, since machines may be busy.
+const PROMISED: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Args)]
 pub(super) struct DeskArgs {
@@ -80,12 +82,16 @@ enum What {
 }
 
 pub(super) fn run(args: &DeskArgs) -> Exit {
-    let (request, patience) = match request(&args.what) {
+    let (mut request, patience) = match request(&args.what) {
         Ok(request) => request,
         Err(why) => return fail(Exit::Usage, &std::io::Error::other(why)),
     };
     let began = Instant::now();
     let answer = loop {
+        let is_last = began.elapsed() >= patience;
+        if let FromAgent::Lease(lease) = &mut request {
+            lease.again_ms = (!is_last).then_some(PROMISED.as_millis() as u64);
+        }
         let answer = match door::ask(&args.at, &request) {
             Ok(answer) => answer,
             Err(error) => {
@@ -94,7 +100,7 @@ pub(super) fn run(args: &DeskArgs) -> Exit {
             }
         };
         let is_held = !answer.ok && answer.data["code"] == "leased";
-        if !is_held || began.elapsed() >= patience {
+        if !is_held || is_last {
             break answer;
         }
         std::thread::sleep(AGAIN.min(patience.saturating_sub(began.elapsed())));
@@ -135,6 +141,7 @@ fn request(what: &What) -> Result<(FromAgent, Duration), String> {
             path: path.to_owned(),
             what,
             ttl_ms,
+            again_ms: None,
         })
     };
     let request = match what {

@@ -16,6 +16,7 @@ impl Broker {
 
     /// Ends leases whose time is over, and returns them.
     pub fn expire(&mut self, tick: u64, now_ms: u64) -> Vec<Lease> {
+        self.waits.expire(now_ms);
         let ended = self.leases.expire(now_ms);
         for lease in &ended {
             let how = LeaseEnd::Expired;
@@ -36,6 +37,23 @@ impl Broker {
         tick: u64,
         now_ms: u64,
     ) -> Result<Lease, BrokerError> {
+        self.grant_or_wait(scope, seat, ttl_ms, 0, tick, now_ms)
+    }
+
+    /// The same for a seat that will ask again within `again_ms` while another holds it: until then it is known to wait,
+    /// and is not refused anew each time.
+    ///
+    /// # Errors
+    /// See [`Broker::grant`].
+    pub fn grant_or_wait(
+        &mut self,
+        scope: Scope,
+        seat: &str,
+        ttl_ms: u64,
+        again_ms: u64,
+        tick: u64,
+        now_ms: u64,
+    ) -> Result<Lease, BrokerError> {
         self.usable()?;
         self.expire(tick, now_ms);
         if self.leases.next_token() >= self.tokens_below {
@@ -43,17 +61,20 @@ impl Broker {
         }
         let text = scope.to_string();
         let known = self.leases.next_token();
-        match self.leases.grant(scope, seat, ttl_ms) {
-            Ok(lease) if lease.token < known => {
-                self.lease_fact(tick, &lease, LeaseChange::Renewed { ttl_ms });
-                Ok(lease)
-            }
+        match self.leases.grant(scope.clone(), seat, ttl_ms) {
             Ok(lease) => {
-                self.lease_fact(tick, &lease, LeaseChange::Granted { ttl_ms });
+                self.waits.granted(seat, &scope);
+                let change = match lease.token < known {
+                    true => LeaseChange::Renewed { ttl_ms },
+                    false => LeaseChange::Granted { ttl_ms },
+                };
+                self.lease_fact(tick, &lease, change);
                 Ok(lease)
             }
             Err(error) => {
-                if let LeaseError::Held { held, .. } = &error {
+                if let LeaseError::Held { held, .. } = &error
+                    && !self.waits.refused(seat, &scope, tick, again_ms, now_ms)
+                {
                     let sequence = self.next_sequence();
                     self.pending.push(Fact::Refusal(Refusal {
                         sequence,
@@ -114,6 +135,7 @@ impl Broker {
     /// Ends all leases of a seat whose process is gone.
     pub fn end_seat(&mut self, seat: &str, tick: u64, now_ms: u64) -> Vec<Lease> {
         self.expire(tick, now_ms);
+        self.waits.end_seat(seat);
         let ended = self.leases.end_seat(seat);
         for lease in &ended {
             let how = LeaseEnd::HolderGone;

@@ -13,6 +13,7 @@ pub struct Index {
     newest: BTreeMap<TreePath, Version>,
     by_sequence: BTreeMap<u64, TreePath>,
     entries: usize,
+    files: usize,
     bytes: u64,
 }
 
@@ -21,11 +22,14 @@ impl Index {
     pub fn put(&mut self, version: Version) {
         let mut count = |state: &State, up: bool| {
             let entries = usize::from(*state != State::Absent);
+            let files = usize::from(matches!(state, State::File { .. }));
             if up {
                 self.entries += entries;
+                self.files += files;
                 self.bytes += state.bytes();
             } else {
                 self.entries -= entries;
+                self.files -= files;
                 self.bytes -= state.bytes();
             }
         };
@@ -72,6 +76,11 @@ impl Index {
     /// How many files and folders stand in the tree.
     pub fn entries(&self) -> usize {
         self.entries
+    }
+
+    /// How many files stand in the tree.
+    pub fn files(&self) -> usize {
+        self.files
     }
 
     /// How many bytes the files of the tree have.

@@ -6,6 +6,7 @@
 //! * [`Broker`]: one owner of all of it; a batch of publishes is one commit
 //! * [`thread`]: the thread that owns the broker and gathers batches
 //! * [`lease`], [`publish`], `check`, `decide`, [`merge`], [`index`]: what may be, decided without files
+//! * [`waits`]: who asks again for a lease that another holds
 //! * [`journal`], [`version`]: what is kept, and by whom
 //! * [`tree`], [`recover`]: the shared tree on disk
 
@@ -22,6 +23,7 @@ pub mod recover;
 pub mod thread;
 pub mod tree;
 pub mod version;
+pub mod waits;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -38,6 +40,7 @@ pub use tree::{Tree, TreeError};
 pub use version::{
     ContentHash, Fact, LeaseChange, LeaseEnd, LeaseFact, Reason, Refusal, State, Version,
 };
+pub use waits::{Wait, Waits};
 
 /// How many fencing tokens are reserved in the journal at a time.
 const TOKEN_BLOCK: u64 = 1024;
@@ -84,6 +87,7 @@ pub struct Broker {
     tree: Tree,
     index: Index,
     leases: Leases,
+    waits: Waits,
     limits: Limits,
     sequence: u64,
     tokens_below: u64,
@@ -130,6 +134,7 @@ impl Broker {
             tree,
             index,
             leases: Leases::new(marks.tokens_below.max(1)),
+            waits: Waits::default(),
             limits,
             sequence: marks.sequence,
             tokens_below: marks.tokens_below.max(1),
@@ -299,6 +304,11 @@ impl Broker {
     /// The leases that are held.
     pub fn leases(&self) -> &Leases {
         &self.leases
+    }
+
+    /// Who waits for a lease; none if that is as it was at the last call.
+    pub fn take_waits(&mut self) -> Option<Vec<Wait>> {
+        self.waits.take()
     }
 
     /// The newest versions.

@@ -3,7 +3,7 @@
 //! Must not know the world, or over which door a seat asks. All that waits for a disk or a keeper runs on threads that may
 //! wait; of each seat one thing at a time, in the order in which it was asked for.
 //!
-//! * [`SharedFiles`]: the run's side: facts for the next tick, seats that act, are shown something, or are gone
+//! * [`SharedFiles`]: the run's side: news for the next tick, seats that act, are shown something, or are gone
 //! * [`Asker`]: a seat's side, the same for every door
 //! * `seat`: what becomes of a request
 //! * `words`: how it is answered
@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::broker::tree::SHARED;
 use crate::broker::{
     Base, Broker, BrokerError, BrokerThread, Change, Fact, Journal, Limits, Outcome, PathError,
-    Publish, RecoverError, Repaired, TreePath, Wanted,
+    Publish, RecoverError, Repaired, TreePath, Wait, Wanted,
 };
 use crate::isolation::Owner;
 use crate::protocol::{self, FromAgent, PublishWhen};
@@ -129,6 +129,41 @@ pub struct Published {
     pub outcome: Outcome,
     /// What the seat has to be told: a word, and a sentence for each path that was not published.
     pub told: Vec<(&'static str, String)>,
+}
+
+/// What became of the shared files in some time, and what has to be known besides to show it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct News {
+    /// What was committed, in order.
+    pub facts: Vec<Fact>,
+    /// How long each lease still holds that `facts` begin or put off, in milliseconds, by its token.
+    pub left_ms: BTreeMap<u64, u64>,
+    /// Who waits for a lease; none if that is as it was.
+    pub waiting: Option<Vec<Wait>>,
+    /// Files in the tree.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl News {
+    fn of(broker: &mut Broker, facts: Vec<Fact>) -> News {
+        let leases = broker.leases();
+        let alive = facts.iter().filter_map(|fact| match fact {
+            Fact::Lease(lease) => leases.get(lease.token),
+            Fact::Version(_) | Fact::Refusal(_) => None,
+        });
+        let left_ms = alive
+            .map(|lease| (lease.token, leases.left_ms(lease)))
+            .collect();
+        News {
+            facts,
+            left_ms,
+            files: broker.index().files(),
+            bytes: broker.index().bytes(),
+            waiting: broker.take_waits(),
+        }
+    }
 }
 
 type Reply<T> = oneshot::Sender<T>;
@@ -267,16 +302,31 @@ impl SharedFiles {
         self.clock.tick.store(tick, Ordering::Relaxed);
     }
 
-    /// All facts that were committed since the last call; they belong into the next tick's input.
+    /// What became of the files since the last call. Its facts belong into the next tick's input.
     ///
     /// # Errors
     /// The journal failed.
-    pub async fn take_facts(&self) -> Result<Vec<Fact>, BrokerError> {
+    pub async fn take_news(&self) -> Result<News, BrokerError> {
         let (broker, tick) = (self.broker.clone(), self.clock.tick());
         let taken = tokio::task::spawn_blocking(move || {
-            broker.with(move |broker, now| broker.take_facts(tick, now))
+            broker.with(move |broker, now| {
+                let facts = broker.take_facts(tick, now)?;
+                Ok(News::of(broker, facts))
+            })
         });
         taken.await.map_err(|_| BrokerError::Ended)??
+    }
+
+    /// The tree as it stands, told like news: what is there, by its newest versions. Waits for the broker.
+    ///
+    /// # Errors
+    /// The broker has ended.
+    pub fn standing(&self) -> Result<News, BrokerError> {
+        self.broker.with(|broker, _| {
+            let present = broker.index().present().cloned().map(Fact::Version);
+            let facts = present.collect();
+            News::of(broker, facts)
+        })
     }
 
     /// Publishes what a seat has changed; the future is done when that is durable. Nothing for a seat without a desk.

@@ -237,10 +237,10 @@ impl SeatFiles {
             .map(|(token, _)| *token);
         match ask.what {
             LeaseWhat::Take => {
-                let wanted = scope.clone();
-                let lease = self
-                    .broker
-                    .with(move |broker, now| broker.grant(wanted, &seat, ttl_ms, tick, now))??;
+                let (wanted, again_ms) = (scope.clone(), ask.again_ms.unwrap_or(0));
+                let lease = self.broker.with(move |broker, now| {
+                    broker.grant_or_wait(wanted, &seat, ttl_ms, again_ms, tick, now)
+                })??;
                 self.held.insert(lease.token, scope);
                 // Whoever takes a lease wants to work on what stands there now.
                 let refreshed = self.refresh()?;

@@ -151,6 +151,7 @@ pub(super) fn read(name: &str, args: &Map<String, Value>) -> Option<Result<FromA
             path: path("path")?,
             what,
             ttl_ms,
+            again_ms: None,
         }))
     };
     let files = |what, path: Option<String>| {

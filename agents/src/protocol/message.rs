@@ -378,6 +378,10 @@ pub struct AskLease {
     /// For how long from now, in milliseconds; absent: as long as a lease may be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_ms: Option<u64>,
+    /// The agent will ask again within so many milliseconds (at most 60,000) while another holds it: until then it is
+    /// shown as waiting, and a row of such requests is one refusal. Absent: it will not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again_ms: Option<u64>,
 }
 
 /// What to do with a lease.

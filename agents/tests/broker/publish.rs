@@ -238,6 +238,30 @@ fn while_a_path_is_leased_only_its_holder_with_the_token_publishes_it() {
 }
 
 #[test]
+fn a_seat_that_asks_again_and_again_waits_and_is_refused_once() {
+    let folder = Folder::new();
+    let (mut broker, _) = open(&folder.0);
+    let scope = Scope::Path(path("toc.md"));
+    broker.grant(scope.clone(), "alice", 1000, 1, 0).unwrap();
+    let mut ask = |again_ms, now_ms| {
+        let asked = broker.grant_or_wait(scope.clone(), "bob", 1000, again_ms, 2, now_ms);
+        let facts = broker.take_facts(2, now_ms).unwrap();
+        let refusals = facts.iter().filter(|f| matches!(f, Fact::Refusal(_)));
+        let waits = broker.take_waits().map(|waits| waits.len());
+        (asked.is_ok(), refusals.count(), waits)
+    };
+    assert_eq!(ask(0, 0), (false, 1, None), "it asks once");
+    assert_eq!(ask(300, 100), (false, 1, Some(1)));
+    assert_eq!(ask(300, 200), (false, 0, None));
+    assert_eq!(ask(300, 450), (false, 0, None));
+    assert_eq!(ask(300, 900), (false, 1, Some(1)), "it had given up");
+    assert_eq!(ask(300, 1000), (true, 0, Some(0)), "alice's time is over");
+    assert_eq!(ask(300, 1100), (true, 0, None), "its own");
+    broker.end_seat("bob", 3, 1200);
+    assert_eq!(broker.take_waits(), None);
+}
+
+#[test]
 fn tokens_rise_over_restarts_and_live_leases_end_with_the_host() {
     let folder = Folder::new();
     let mut highest = 0;
