@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use formicarium_engine::{Picture as WorldPicture, TickOutput};
 
+use super::files::FilesDelta;
 use super::hub::{Hub, Message};
 use super::wire::{CostTotals, Event, Phase, SeatStatus, Static};
 
@@ -31,12 +32,14 @@ struct Line {
     late: Mutex<Late>,
 }
 
-/// What did not fit into the queue: the newest of each seat, and the phase.
+/// What did not fit into the queue: the newest of each seat, the phase, and what became of the shared files, which holds
+/// the newest of each path.
 #[derive(Debug, Default)]
 struct Late {
     status: BTreeMap<u32, SeatStatus>,
     cost: BTreeMap<u32, CostTotals>,
     phase: Option<Phase>,
+    files: Option<Box<FilesDelta>>,
 }
 
 impl Feed {
@@ -71,19 +74,25 @@ impl Feed {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Hands over a tick. Never waits.
-    pub fn tick(&self, output: Arc<TickOutput>, whole: Option<WorldPicture>) {
+    /// Hands over a tick, with what its input says of the shared files. Never waits.
+    pub fn tick(
+        &self,
+        output: Arc<TickOutput>,
+        whole: Option<WorldPicture>,
+        files: Option<FilesDelta>,
+    ) {
         self.line.catch_up();
         let healed = whole.is_some();
-        let message = Message::Tick {
-            output,
-            whole: whole.map(Box::new),
-        };
-        if self.line.queue.try_send(message).is_err() {
+        if !self.line.tick(output, whole, files) {
             self.lost.store(true, Ordering::Relaxed);
         } else if healed {
             self.lost.store(false, Ordering::Relaxed);
         }
+    }
+
+    /// Hands over the shared files as they stand before the first tick. Never waits.
+    pub fn files(&self, delta: FilesDelta) {
+        self.line.files(delta);
     }
 
     /// Hands over something around an agent. Never waits; a full queue drops it.
@@ -136,11 +145,54 @@ impl Line {
             status,
             cost,
             phase,
+            files,
         } = std::mem::take(&mut *self.late());
+        // They go with the tick that follows.
+        self.late().files = files;
         phase.into_iter().for_each(|phase| self.phase(phase));
         status.into_values().for_each(|status| self.status(status));
         cost.into_iter()
             .for_each(|(seat, cost)| self.cost(seat, cost));
+    }
+
+    /// False if it did not fit: then the tick is lost, and what became of the files waits for the next.
+    fn tick(
+        &self,
+        output: Arc<TickOutput>,
+        whole: Option<WorldPicture>,
+        files: Option<FilesDelta>,
+    ) -> bool {
+        let mut late = self.late();
+        let files = match (late.files.take(), files) {
+            (Some(mut before), Some(files)) => {
+                before.then(files);
+                Some(before)
+            }
+            (before, files) => before.or(files.map(Box::new)),
+        };
+        let message = Message::Tick {
+            output,
+            whole: whole.map(Box::new),
+            files,
+        };
+        match self.queue.try_send(message) {
+            Ok(()) => true,
+            Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => {
+                if let Message::Tick { files, .. } = message {
+                    late.files = files;
+                }
+                false
+            }
+        }
+    }
+
+    fn files(&self, delta: FilesDelta) {
+        let mut late = self.late();
+        if let Err(TrySendError::Full(Message::Files(delta))) =
+            self.queue.try_send(Message::Files(Box::new(delta)))
+        {
+            late.files = Some(delta);
+        }
     }
 
     fn status(&self, status: SeatStatus) {
@@ -226,5 +278,67 @@ mod tests {
         );
         line.catch_up();
         assert_eq!(inbox.try_iter().count(), 0, "each is told once");
+    }
+
+    #[test]
+    fn what_became_of_the_files_outlives_a_full_queue_in_one_piece() {
+        use crate::feed::files::{PathState, Waiting};
+        use crate::feed::files_wire::Standing;
+
+        let output = Arc::new(TickOutput {
+            tick: 1,
+            events: Vec::new(),
+            rejections: Vec::new(),
+            delta: formicarium_engine::Delta::default(),
+            metrics: Vec::new(),
+            scores: Vec::new(),
+            hash: 0,
+            parts: Vec::new(),
+            ended: None,
+        });
+        let delta = |sequence, path: &str, refused| {
+            let state = PathState {
+                sequence,
+                version: sequence,
+                standing: Standing::File,
+                bytes: 1,
+                seat: None,
+                tick: sequence,
+            };
+            FilesDelta {
+                paths: [(path.to_owned(), state)].into(),
+                waiting: (sequence == 3).then(Vec::<Waiting>::new),
+                count: sequence,
+                refused,
+                ..FilesDelta::default()
+            }
+        };
+        let (queue, inbox) = sync_channel(1);
+        let line = Line::new(queue);
+        line.phase(Phase::Running);
+        line.files(delta(1, "a", 0));
+        assert!(!line.tick(output.clone(), None, Some(delta(2, "b", 1))));
+        assert!(!line.tick(output.clone(), None, None));
+        assert!(!line.tick(output.clone(), None, Some(delta(3, "a", 1))));
+        line.catch_up();
+        assert_eq!(inbox.try_iter().count(), 1, "the phase alone");
+        assert!(line.tick(output.clone(), None, Some(delta(4, "c", 0))));
+        let Ok(Message::Tick {
+            files: Some(files), ..
+        }) = inbox.try_recv()
+        else {
+            panic!("a tick with files")
+        };
+        let told: Vec<_> = files.paths.iter().map(|(p, s)| (&**p, s.version)).collect();
+        assert_eq!(told, [("a", 3), ("b", 2), ("c", 4)]);
+        assert_eq!(
+            (files.count, files.refused, files.waiting),
+            (4, 2, Some(vec![]))
+        );
+        assert!(line.tick(output, None, None));
+        let Ok(Message::Tick { files, .. }) = inbox.try_recv() else {
+            panic!("a tick")
+        };
+        assert_eq!(files, None, "each is told once");
     }
 }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use formicarium_engine::{Picture as WorldPicture, TickOutput};
 use tokio::sync::broadcast;
 
+use super::files::FilesDelta;
 use super::picture::Picture;
 use super::wire::{
     self, ClientLimits, Compress, CostTotals, Event, Kind, Phase, Resume, SeatStatus, Static,
@@ -79,7 +80,9 @@ pub(super) enum Message {
     Tick {
         output: Arc<TickOutput>,
         whole: Option<Box<WorldPicture>>,
+        files: Option<Box<FilesDelta>>,
     },
+    Files(Box<FilesDelta>),
     Event(Event),
     Status(SeatStatus),
     Cost(u32, CostTotals),
@@ -239,7 +242,7 @@ impl Hub {
             hz: self.run.hz,
             ticks: self.run.ticks,
             phase: state.phase,
-            caps: vec!["deflate", "resume"],
+            caps: vec!["deflate", "resume", "files"],
             limits: ClientLimits {
                 frame_bytes: wire::CLIENT_FRAME_MOST,
                 clients: CLIENTS,
@@ -323,6 +326,11 @@ impl Hub {
                 self.say(&message);
             }
             Message::Flush => self.show(pending),
+            Message::Files(delta) => {
+                let mut state = self.lock();
+                let json = state.picture.files(*delta);
+                self.show_more(&mut state, json);
+            }
             Message::End {
                 tick,
                 reason,
@@ -330,6 +338,8 @@ impl Hub {
             } => {
                 self.show(pending);
                 let mut state = self.lock();
+                let json = state.picture.end();
+                self.show_more(&mut state, json);
                 state.phase = Phase::Ended;
                 let end = ToClient::End {
                     tick,
@@ -339,7 +349,11 @@ impl Hub {
                 self.say(&end);
                 state.end = Some(end);
             }
-            Message::Tick { output, whole } => {
+            Message::Tick {
+                output,
+                whole,
+                files,
+            } => {
                 let mut events = std::mem::take(pending);
                 events.extend(
                     output
@@ -358,6 +372,7 @@ impl Hub {
                     &output.scores,
                     &output.metrics,
                     events,
+                    files.map(|delta| *delta),
                 );
                 // A number is left out where ticks were lost, so that clients see the gap.
                 state.seq += if lost { 2 } else { 1 };
@@ -383,6 +398,12 @@ impl Hub {
         }
         let mut state = self.lock();
         let json = state.picture.add(std::mem::take(pending));
+        self.show_more(&mut state, Some(json));
+    }
+
+    /// Sends one more frame of the present tick, if there is something to tell.
+    fn show_more(&self, state: &mut State, json: Option<Vec<u8>>) {
+        let Some(json) = json else { return };
         state.seq += 1;
         state.snapshot = None;
         let frame = Frame::new(Kind::Tick, state.seq, state.picture.tick(), &json);

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use formicarium_engine::{Delta, Picture as WorldPicture, Thing};
 
+use super::files::{Files, FilesDelta};
+use super::files_wire::FilesTick;
 use super::wire::{Columns, CostTotals, Event, History, ScoreColumns, SeatStatus, Snapshot, Tick};
 
 /// Events a late joiner is shown.
@@ -27,6 +29,8 @@ pub struct Picture {
     /// Every `stride`th tick enters the history.
     stride: u64,
     recent: VecDeque<Event>,
+    /// None in a scenario without shared files.
+    files: Option<Files>,
 }
 
 impl Picture {
@@ -50,6 +54,7 @@ impl Picture {
             history_values: Vec::new(),
             stride: 1,
             recent: VecDeque::new(),
+            files: None,
         };
         picture.replace(world);
         picture
@@ -109,6 +114,7 @@ impl Picture {
         scores: &[f64],
         metrics: &[f64],
         events: Vec<Event>,
+        files: Option<FilesDelta>,
     ) -> Vec<u8> {
         self.tick = tick;
         for id in &delta.removed {
@@ -133,24 +139,42 @@ impl Picture {
             scores: changed,
             metrics,
             events: &events,
+            files: files.and_then(|delta| self.files.get_or_insert_default().apply(delta)),
         };
         let json = serde_json::to_vec(&payload).expect("feed payloads have string keys");
         self.keep(events);
         json
     }
 
+    /// What became of the shared files before the first tick; its payload as JSON.
+    pub fn files(&mut self, delta: FilesDelta) -> Option<Vec<u8>> {
+        let files = self.files.get_or_insert_default().apply(delta);
+        files.map(|files| self.more(&[], Some(files)))
+    }
+
+    /// The run is over: nobody holds a file any more. None if nobody did.
+    pub fn end(&mut self) -> Option<Vec<u8>> {
+        let files = self.files.as_mut()?.end()?;
+        Some(self.more(&[], Some(files)))
+    }
+
     /// More that happened at the present tick, and its payload as JSON.
     pub fn add(&mut self, events: Vec<Event>) -> Vec<u8> {
+        let json = self.more(&events, None);
+        self.keep(events);
+        json
+    }
+
+    fn more(&self, events: &[Event], files: Option<FilesTick>) -> Vec<u8> {
         let payload = Tick {
             upd: Columns::of([].iter()),
             del: &[],
             scores: ScoreColumns::default(),
             metrics: &self.metrics,
-            events: &events,
+            events,
+            files,
         };
-        let json = serde_json::to_vec(&payload).expect("feed payloads have string keys");
-        self.keep(events);
-        json
+        serde_json::to_vec(&payload).expect("feed payloads have string keys")
     }
 
     fn keep(&mut self, events: Vec<Event>) {
@@ -171,6 +195,7 @@ impl Picture {
                 values: &self.history_values,
             },
             recent: self.recent.iter().collect(),
+            files: self.files.as_ref().map(Files::snapshot),
         };
         serde_json::to_vec(&payload).expect("feed payloads have string keys")
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use formicarium_engine::{KindInfo, Thing, Value};
 use serde::{Deserialize, Serialize};
 
+use super::files_wire::{FilesSnapshot, FilesTick};
 use crate::recorder::writer::FieldMap;
 
 /// WebSocket subprotocol; the version is part of the name.
@@ -432,6 +433,8 @@ pub struct Snapshot<'a> {
     pub history: History<'a>,
     /// The last events.
     pub recent: Vec<&'a Event>,
+    /// The shared files; none in a scenario that has none.
+    pub files: Option<FilesSnapshot>,
 }
 
 /// Metric values over time.
@@ -459,6 +462,9 @@ pub struct Tick<'a> {
     /// What happened.
     #[serde(skip_serializing_if = "<[Event]>::is_empty")]
     pub events: &'a [Event],
+    /// What became of the shared files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files: Option<FilesTick>,
 }
 
 /// Changed scores by column.

@@ -20,6 +20,7 @@ pub mod progress;
 pub mod prompt;
 pub mod seclusion;
 mod shared;
+mod shown;
 mod tick;
 mod timing;
 mod world_thread;
@@ -268,7 +269,12 @@ pub async fn execute(
                 names: &names,
                 open: &open_seats,
             };
-            Some(shared::open(spec, &plan.dir, &recorder, desks, &prepared).await?)
+            let (files, standing) =
+                shared::open(spec, &plan.dir, &recorder, desks, &prepared).await?;
+            if let Some(feed) = &feed {
+                feed.files(files.shown(standing));
+            }
+            Some(files)
         }
         None => None,
     };

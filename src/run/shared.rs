@@ -10,7 +10,7 @@ use std::time::Duration;
 use formicarium_agents::broker::{Fact, LeaseChange, LeaseEnd, Limits, State};
 use formicarium_agents::files::cost::Cost;
 use formicarium_agents::files::door::{self, Door};
-use formicarium_agents::files::{FilesError, Published, SeatPlan, SharedFiles, Terms};
+use formicarium_agents::files::{FilesError, News, Published, SeatPlan, SharedFiles, Terms};
 use formicarium_agents::isolation::Owner;
 use formicarium_agents::protocol::{self, FromAgent, PublishWhen};
 use formicarium_agents::workspace::Workspace;
@@ -20,7 +20,8 @@ use serde_json::json;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
 
-use super::{RunError, token};
+use super::{RunError, shown, token};
+use crate::feed::files::FilesDelta;
 use crate::recorder::writer::Recorder;
 
 /// Longest wait for desks to be brought up to date before observations go out.
@@ -73,14 +74,14 @@ pub(super) struct Desks<'a> {
     pub(super) open: &'a [(usize, String)],
 }
 
-/// Opens the shared tree, makes the desks and their doors; before any process is started.
+/// Opens the shared tree, makes the desks and their doors, and tells what stands there; before any process is started.
 pub(super) async fn open(
     spec: &FilesSpec,
     dir: &Path,
     recorder: &Recorder,
     desks: Desks<'_>,
     prepared: &Prepared,
-) -> Result<Shared, RunError> {
+) -> Result<(Shared, News), RunError> {
     let terms = terms(spec);
     let limits: Vec<(&str, &ProcessLimits)> = prepared
         .seats()
@@ -132,9 +133,10 @@ pub(super) async fn open(
         let _runtime = runtime.enter();
         let (mut files, _) = SharedFiles::open(&folder, journal, terms, &tree, 0)?;
         files.seat(plans)?;
-        Ok::<_, FilesError>(files)
+        let standing = files.standing()?;
+        Ok::<_, FilesError>((files, standing))
     });
-    let files = making
+    let (files, standing) = making
         .await
         .map_err(|error| RunError::Bug(error.to_string()))??;
     let doors = doors
@@ -151,14 +153,15 @@ pub(super) async fn open(
     tracing::info!("shared files: {cost}");
     let (done, inbox) = unbounded_channel();
     let names = desks.names.iter().enumerate();
-    Ok(Shared {
+    let shared = Shared {
         files,
         names: names.map(|(seat, name)| (name.clone(), seat)).collect(),
         done,
         inbox,
         publishing: 0,
         doors,
-    })
+    };
+    Ok((shared, standing))
 }
 
 fn make_door(
@@ -226,10 +229,19 @@ impl Shared {
         }
     }
 
-    /// What has become of the tree since the last time, by seat: input of the next tick.
-    pub(super) async fn facts(&self) -> Result<Vec<(usize, FileFact)>, RunError> {
-        let facts = self.files.take_facts().await?;
-        Ok(facts.iter().filter_map(|fact| self.input(fact)).collect())
+    /// What has become of the tree since the last time.
+    pub(super) async fn news(&self) -> Result<News, RunError> {
+        Ok(self.files.take_news().await?)
+    }
+
+    /// News by seat: input of the next tick.
+    pub(super) fn inputs(&self, news: &News) -> impl Iterator<Item = (usize, FileFact)> {
+        news.facts.iter().filter_map(|fact| self.input(fact))
+    }
+
+    /// News as spectators are told of them.
+    pub(super) fn shown(&self, news: News) -> FilesDelta {
+        shown::delta(news, &self.names, shown::now_ms())
     }
 
     fn input(&self, fact: &Fact) -> Option<(usize, FileFact)> {

@@ -205,10 +205,13 @@ impl TickLoop {
 
     /// Closes the door, steps, commits, and lets the result out. Returns the reason if it was the last.
     async fn tick(&mut self, begin: Instant) -> Result<Option<String>, RunError> {
+        let mut shown = None;
         if let Some(files) = &self.files {
-            for (seat, fact) in files.facts().await? {
+            let news = files.news().await?;
+            for (seat, fact) in files.inputs(&news) {
                 self.door.fact(seat, InputBody::File(fact));
             }
+            shown = self.feed.is_some().then(|| files.shown(news));
         }
         let (input, changes) = self.door.close();
         let tick = input.tick;
@@ -274,7 +277,7 @@ impl TickLoop {
             } else {
                 None
             };
-            feed.tick(output, whole);
+            feed.tick(output, whole, shown);
         }
         self.show_progress();
         Ok(ended)

@@ -13,7 +13,7 @@ use crate::host::{Folder, Live, query_int};
 
 type Socket = WebSocketStream<TcpStream>;
 
-const COMMONS: [&str; 9] = [
+pub const COMMONS: [&str; 9] = [
     "scenarios/commons",
     "--cast",
     "greedy",
@@ -25,7 +25,7 @@ const COMMONS: [&str; 9] = [
     "0",
 ];
 
-fn block<T>(future: impl Future<Output = T>) -> T {
+pub fn block<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -65,7 +65,7 @@ async fn say(socket: &mut Socket, message: Value) {
         .expect("sent");
 }
 
-async fn hello(live: &Live, more: Value) -> Socket {
+pub async fn hello(live: &Live, more: Value) -> Socket {
     let mut socket = connect(live).await;
     let mut hello =
         json!({"type": "hello", "proto": "formicarium.observe.v1", "token": live.token()});
@@ -77,7 +77,7 @@ async fn hello(live: &Live, more: Value) -> Socket {
 }
 
 #[derive(Debug)]
-enum Got {
+pub enum Got {
     Control(Value),
     Data {
         kind: u8,
@@ -89,7 +89,7 @@ enum Got {
     Closed(Option<u16>),
 }
 
-async fn next(socket: &mut Socket) -> Got {
+pub async fn next(socket: &mut Socket) -> Got {
     match socket.next().await {
         Some(Ok(Message::Text(text))) => Got::Control(serde_json::from_str(&text).expect("JSON")),
         Some(Ok(Message::Binary(bytes))) => {
@@ -109,7 +109,7 @@ async fn next(socket: &mut Socket) -> Got {
     }
 }
 
-fn json_of(payload: &[u8], flags: u8) -> Value {
+pub fn json_of(payload: &[u8], flags: u8) -> Value {
     if flags & 1 == 0 {
         return serde_json::from_slice(payload).expect("JSON");
     }

@@ -16,6 +16,7 @@ mod questions;
 mod recording;
 mod seats;
 mod storm;
+mod shared_feed;
 mod story;
 mod versions;
 mod workshop;
