@@ -43,11 +43,11 @@ describe("a body between ticks", () => {
 });
 
 describe("playback", () => {
-  const tick = (number: number): Input => ({ kind: "tick", tick: number, body: { upd: [], del: [], scores: [], metrics: null, events: [] } });
+  const tick = (number: number): Input => ({ kind: "tick", tick: number, body: { upd: [], del: [], scores: [], metrics: null, events: [], files: null } });
   function running(): { timeline: Timeline; playback: Playback; arrive: (number: number, clock: number) => void } {
     const timeline = new Timeline();
     const playback = new Playback(timeline);
-    timeline.push({ kind: "snapshot", tick: 0, body: { things: [], scores: [], status: [], metrics: [], history: { ticks: [], values: [] }, recent: [] } });
+    timeline.push({ kind: "snapshot", tick: 0, body: { things: [], scores: [], status: [], metrics: [], history: { ticks: [], values: [] }, recent: [], files: null } });
     const arrive = (number: number, clock: number): void => {
       timeline.push(tick(number));
       playback.arrived(clock);

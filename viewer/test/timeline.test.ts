@@ -23,7 +23,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ over: fc.integer({ min: 1, max: 9 }), things: fc.array(thing, { maxLength: 5 }) }).map((gap) => ({ kind: "gap" as const, ...gap })) },
 );
 
-const snapshot = (things: readonly Thing[]): Snapshot => ({ things, scores: [0, 0, 0, 0], status: [], metrics: [], history: { ticks: [], values: [] }, recent: [] });
+const snapshot = (things: readonly Thing[]): Snapshot => ({ things, scores: [0, 0, 0, 0], status: [], metrics: [], history: { ticks: [], values: [] }, recent: [], files: null });
 
 /** What a host would have sent: ticks that follow each other, gaps answered by a snapshot. */
 function inputs(steps: readonly Step[], start: number): Input[] {
@@ -89,7 +89,7 @@ describe("seek equals play", () => {
 });
 
 describe("memory", () => {
-  const tick = (at: number): Input => ({ kind: "tick", tick: at, body: { upd: [], del: [], scores: [], metrics: null, events: [] } });
+  const tick = (at: number): Input => ({ kind: "tick", tick: at, body: { upd: [], del: [], scores: [], metrics: null, events: [], files: null } });
 
   test("ticks and bytes stay under their limits, give or take a segment", () => {
     const timeline = new Timeline({ ticks: 100, bytes: 5_000, segment: 10 });
@@ -116,7 +116,7 @@ describe("memory", () => {
 
 describe("matrix games", () => {
   const played = (tick: number, seat: number, other: number, data: Record<string, unknown>): FeedEvent => ({ tick, name: "matrix.played", seat, other, at: null, text: null, data });
-  const after = (events: FeedEvent[]): World => reduce(EMPTY, { kind: "tick", tick: 1, body: { upd: [], del: [], scores: [], metrics: null, events } });
+  const after = (events: FeedEvent[]): World => reduce(EMPTY, { kind: "tick", tick: 1, body: { upd: [], del: [], scores: [], metrics: null, events, files: null } });
 
   test("one event for both sides and one for each side count alike", () => {
     const both = after([played(1, 2, 0, { mine: "defect", theirs: "cooperate", payoff: 5, other_payoff: 0 })]);

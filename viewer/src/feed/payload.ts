@@ -1,21 +1,9 @@
 // From untrusted JSON to the typed payloads and control messages of the feed. Unknown keys are ignored (the feed grows
 // within v1), missing optional ones get their empty value, and a shape that cannot be right is a FeedError.
-import { FeedError } from "./wire";
+import { FeedError } from "./error";
+import { readFiles, readFilesDelta } from "./files";
+import { list, loose, number, numberOrNull, object, seatOrNull, text, textOrNull } from "./json";
 import type { Control, FeedEvent, SeatStatus, Snapshot, Static, Thing, TickDelta } from "./wire";
-
-type Json = Readonly<Record<string, unknown>>;
-
-function object(value: unknown, what: string): Json {
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new FeedError(`${what} is not an object`);
-  return value as Json;
-}
-const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
-const loose = (value: unknown): Json => (typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Json) : {});
-const text = (value: unknown, otherwise = ""): string => (typeof value === "string" ? value : otherwise);
-const textOrNull = (value: unknown): string | null => (typeof value === "string" && value !== "" ? value : null);
-const number = (value: unknown, otherwise = 0): number => (typeof value === "number" && Number.isFinite(value) ? value : otherwise);
-const numberOrNull = (value: unknown): number | null => (typeof value === "number" && Number.isFinite(value) ? value : null);
-const seatOrNull = (value: unknown): number | null => (typeof value === "number" && Number.isInteger(value) && value >= 0 ? value : null);
 
 const COLUMNS = ["kind", "x", "y", "seat", "face", "flags"] as const;
 
@@ -119,6 +107,7 @@ export function readSnapshot(json: unknown): Snapshot {
     metrics: list(root["metrics"]).map(numberOrNull),
     history: { ticks, values: list(history["values"]).map((column) => list(column).map(numberOrNull)) },
     recent: events(root["recent"]),
+    files: readFiles(root["files"]),
   };
 }
 
@@ -132,6 +121,7 @@ export function readTick(json: unknown): TickDelta {
     scores: list(scores["seat"]).flatMap((seat, row) => (seatOrNull(seat) === null ? [] : [{ seat: seat as number, score: number(values[row]) }])),
     metrics: Array.isArray(root["metrics"]) ? root["metrics"].map(numberOrNull) : null,
     events: events(root["events"]),
+    files: readFilesDelta(root["files"]),
   };
 }
 

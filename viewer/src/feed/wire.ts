@@ -1,6 +1,10 @@
 // The shapes of feed `formicarium.observe.v1` and the decoding of its frames. Must not know sockets, the DOM or what the
 // page does with the data. Whatever arrives, decoding answers with a value or a FeedError; it never throws anything else.
+import { FeedError } from "./error";
+import type { FilesDelta, FilesSnapshot } from "./files";
 import { readSnapshot, readStatic, readTick } from "./payload";
+
+export { FeedError };
 
 export const PROTOCOL = "formicarium.observe.v1";
 export const HEADER_BYTES = 22;
@@ -73,6 +77,8 @@ export interface Snapshot {
   readonly metrics: readonly (number | null)[];
   readonly history: { readonly ticks: readonly number[]; readonly values: readonly (readonly (number | null)[])[] };
   readonly recent: readonly FeedEvent[];
+  /** Null where the scenario shares no files. */
+  readonly files: FilesSnapshot | null;
 }
 
 export interface TickDelta {
@@ -81,6 +87,8 @@ export interface TickDelta {
   readonly scores: readonly { readonly seat: number; readonly score: number }[];
   readonly metrics: readonly (number | null)[] | null;
   readonly events: readonly FeedEvent[];
+  /** Null where nothing became of the shared files. */
+  readonly files: FilesDelta | null;
 }
 
 export type Frame = { readonly stream: number; readonly seq: number; readonly tick: number; readonly bytes: number } & (
@@ -118,11 +126,6 @@ export interface ErrorMessage { readonly type: "error"; readonly code: string; r
 export interface PongMessage { readonly type: "pong"; readonly id: number; readonly head_tick: number; readonly head_seq: number }
 export interface OtherMessage { readonly type: "other"; readonly name: string }
 export type Control = Welcome | StatusMessage | GapMessage | EndMessage | ErrorMessage | PongMessage | OtherMessage;
-
-/** What was wrong with a message from the host, in words a spectator can pass on. */
-export class FeedError extends Error {
-  override readonly name = "FeedError";
-}
 
 export interface Header { readonly kind: number; readonly flags: number; readonly stream: number; readonly seq: number; readonly tick: number }
 

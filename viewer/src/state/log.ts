@@ -1,7 +1,7 @@
 // Which events the timeline shows, in which group and in which words; and the bounded log of them. Must not know the DOM.
 import type { FeedEvent } from "../feed/wire";
 
-export type Group = "messages" | "thoughts" | "answers" | "tools" | "rejections" | "trouble" | "deeds" | "logs";
+export type Group = "messages" | "thoughts" | "answers" | "tools" | "rejections" | "trouble" | "files" | "deeds" | "logs";
 export const GROUPS: readonly { readonly group: Group; readonly title: string; readonly shown: boolean; readonly hint: string }[] = [
   { group: "messages", title: "Messages", shown: true, hint: "what agents say" },
   { group: "thoughts", title: "Thoughts", shown: true, hint: "what agents think, seen by spectators only" },
@@ -9,6 +9,7 @@ export const GROUPS: readonly { readonly group: Group; readonly title: string; r
   { group: "tools", title: "Tool calls", shown: true, hint: "which tools agents of models call" },
   { group: "rejections", title: "Refusals", shown: true, hint: "actions the world refused, and why" },
   { group: "trouble", title: "Trouble", shown: true, hint: "late, absent, crashed, garbage: and whose fault" },
+  { group: "files", title: "Files", shown: true, hint: "what becomes of the shared files: published, refused, leased" },
   { group: "deeds", title: "Deeds", shown: false, hint: "what happens in the world" },
   { group: "logs", title: "Logs", shown: false, hint: "what agents write to their log" },
 ];
@@ -25,6 +26,7 @@ export function groupOf(name: string): Group | null {
     case "action.rejected": return "rejections";
     case "agent.fault": case "agent.status": case "agent.budget": case "seat.late": case "seat.absent": case "seat.back": return "trouble";
     case "agent.log": return "logs";
+    case "file.published": case "file.refused": case "file.leased": case "file.released": case "file.expired": return "files";
     case "harvest.grew": return null;
     default: return "deeds";
   }
@@ -103,6 +105,25 @@ export function sentence(event: FeedEvent, name: (seat: number | null) => string
     case "seat.late": return event.text ?? "was late";
     case "seat.absent": return event.text ?? "is absent: nobody waits for it until it speaks";
     case "seat.back": return event.text ?? "is back";
+    case "file.published": {
+      const version = typeof data["version"] === "number" ? `@${data["version"]}` : "";
+      const verb = data["change"] === "created" ? "creates" : data["change"] === "deleted" ? "deletes" : "publishes";
+      return `${verb} ${event.text ?? "a file"}${version}${data["merged"] === true ? " (merged)" : ""}`;
+    }
+    case "file.refused": return `was refused ${event.text ?? "a file"}: ${refusal(event, name)}`;
+    case "file.leased": return `leases ${event.text ?? "a file"}`;
+    case "file.released": return `gives ${event.text ?? "a file"} back`;
+    case "file.expired": return `holds ${event.text ?? "a file"} no more: its lease is over`;
     default: return event.text ?? event.name;
   }
+}
+
+/** Why a publish or a lease was refused, shorter than the agent itself is told. */
+function refusal(event: FeedEvent, name: (seat: number | null) => string): string {
+  const { code, reason } = event.data;
+  if (code === "leased" && event.other !== null) return `${name(event.other)} holds it`;
+  if (code === "conflict") return "others changed the same lines meanwhile";
+  if (code === "token") return "its lease was over";
+  if (code === "together") return "another path of the same publish was refused";
+  return typeof reason === "string" && reason !== "" ? reason : typeof code === "string" ? code : "no reason given";
 }

@@ -1,6 +1,8 @@
 // The one reducer of the page: (world, input) -> world. Pure and persistent: a world once made never changes, so a
 // keyframe is just a reference to one. Must not know the DOM, sockets or time.
 import type { FeedEvent, SeatStatus, Snapshot, Thing, TickDelta } from "../feed/wire";
+import { filesAfter, filesOf } from "./files";
+import type { Files } from "./files";
 
 /** What two seats have done to each other in matrix games, as far as it was seen. `a` < `b`. */
 export interface Pair {
@@ -28,6 +30,8 @@ export interface World {
   readonly pairsFrom: number | null;
   /** Last words of each seat, for speech bubbles. */
   readonly speech: ReadonlyMap<number, FeedEvent>;
+  /** Null where the scenario shares no files. */
+  readonly files: Files | null;
 }
 
 export type Input =
@@ -37,7 +41,7 @@ export type Input =
 
 export const EMPTY: World = {
   tick: 0, things: new Map(), bodies: new Map(), scores: [], seats: [], metrics: [], events: [],
-  pairs: new Map(), pairsFrom: null, speech: new Map(),
+  pairs: new Map(), pairsFrom: null, speech: new Map(), files: null,
 };
 
 export const UNKNOWN_SEAT: SeatStatus = { status: "starting", reason: null };
@@ -64,6 +68,7 @@ function fromSnapshot(world: World, tick: number, body: Snapshot): World {
     pairs: world.pairs,
     pairsFrom: world.pairsFrom ?? tick,
     speech: spoken(new Map(), recent),
+    files: filesOf(body.files),
   };
 }
 
@@ -93,6 +98,7 @@ function fromTick(world: World, tick: number, body: TickDelta): World {
     pairs: played(world.pairs, body.events),
     pairsFrom: world.pairsFrom,
     speech: spoken(world.speech, body.events),
+    files: filesAfter(world.files, tick, body.files),
   };
 }
 

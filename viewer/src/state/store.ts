@@ -41,6 +41,10 @@ export function createStore(clock: () => number = () => performance.now()) {
   const seatName = (seat: number | null): string => (seat === null ? "somebody" : (fixed.value?.seats[seat]?.name ?? `seat ${seat}`));
   const troubled = computed(() => head.value.seats.flatMap((seat, index) => (isTrouble(seat.status) || (seat.reason !== null && seat.status !== "ended") ? [index] : [])));
 
+  const sharesFiles = computed(() => world.value.files !== null);
+  /** Where there is neither a map nor a match, the files are what there is to see. */
+  const filesLead = computed(() => sharesFiles.value && !fixed.value?.space && world.value.pairs.size === 0);
+
   let dirty = true;
   let client: FeedClient | null = null;
 
@@ -97,7 +101,7 @@ export function createStore(clock: () => number = () => performance.now()) {
 
   return {
     timeline, playback, log, series,
-    connection, welcome, fixed, phase, tps, ended, world, head, mode, speed, range, selected, groups, version, help, troubled,
+    connection, welcome, fixed, phase, tps, ended, world, head, mode, speed, range, selected, groups, version, help, troubled, sharesFiles, filesLead,
     seatName, flush,
     connect(url: string, token: string): void {
       client = new FeedClient(url, token, {

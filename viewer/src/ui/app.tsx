@@ -4,6 +4,7 @@ import type { Store } from "../state/store";
 import { About } from "./about";
 import { Agents } from "./agents";
 import { Charts } from "./charts";
+import { Files } from "./files";
 import { Banner, Header } from "./header";
 import { Help } from "./help";
 import { Matrix } from "./matrix";
@@ -31,6 +32,7 @@ export function App({ store }: { store: Store }) {
   }, [store]);
 
   const fixed = store.fixed.value;
+  const lead = store.filesLead.value;
   useEffect(() => { document.title = fixed ? `${fixed.scenario.title} · Formicarium` : "Formicarium"; }, [fixed]);
 
   return (
@@ -40,13 +42,14 @@ export function App({ store }: { store: Store }) {
       <Banner store={store} />
       {fixed ? (
         <main class="case">
-          <section class="glass" aria-label={fixed.space ? "Map" : "Matches"}>
-            {fixed.space ? <Stage store={store} fixed={fixed} /> : <Matrix store={store} fixed={fixed} />}
+          <section class={`glass ${lead ? "lead" : ""}`} aria-label={fixed.space ? "Map" : lead ? "Files" : "Matches"}>
+            {fixed.space ? <Stage store={store} fixed={fixed} /> : lead ? <Files store={store} fixed={fixed} /> : <Matrix store={store} fixed={fixed} />}
             <Transport store={store} />
           </section>
           <aside class="side">
             <Agents store={store} fixed={fixed} />
             <SeatPanel store={store} fixed={fixed} />
+            {!lead && store.sharesFiles.value && <Files store={store} fixed={fixed} />}
             <Timeline store={store} fixed={fixed} />
           </aside>
           <section class="foot">

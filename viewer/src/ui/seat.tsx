@@ -3,9 +3,13 @@ import type { Static } from "../feed/wire";
 import { FLAG_TIMED_OUT } from "../feed/wire";
 import type { Store } from "../state/store";
 import { UNKNOWN_SEAT } from "../state/reducer";
+import { filesOfSeat, isGone } from "../state/files";
+import { Holder, useClock, Waiter } from "./files";
 import { amount, SeatMark, StatusMark } from "./mark";
 
 const FACES = ["north", "east", "south", "west", "north-east", "south-east", "south-west", "north-west"];
+/** Files that a seat wrote last. */
+const WROTE = 4;
 const THOUGHTS = new Set(["thoughts"] as const);
 
 export function SeatPanel({ store, fixed }: { store: Store; fixed: Static }) {
@@ -36,7 +40,23 @@ export function SeatPanel({ store, fixed }: { store: Store; fixed: Static }) {
       {state.reason && <p class="reason">{state.reason}</p>}
       {info.agent && <code class="command">{info.agent}</code>}
       <dl class="facts num">{facts.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}</dl>
+      {world.files && <SeatFiles store={store} seat={chosen} />}
       {thought && <blockquote data-testid="last-thought"><span>{thought.text}</span><footer class="num">thought at tick {amount(thought.tick)}</footer></blockquote>}
     </section>
+  );
+}
+
+/** What it holds, waits for and has published last; nothing while there is none of it. */
+function SeatFiles({ store, seat }: { store: Store; seat: number }) {
+  const files = store.world.value.files;
+  const own = files && filesOfSeat(files, seat, WROTE);
+  const clock = useClock(store.mode.value === "live" && store.phase.value !== "ended" && (own?.holds.length ?? 0) > 0);
+  if (!own) return null;
+  return (
+    <dl class="facts own-files" data-testid="seat-files">
+      {own.holds.length > 0 && <div><dt>holds</dt><dd class="claims">{own.holds.map((lease) => <Holder key={lease.token} lease={lease} store={store} clock={clock} named />)}</dd></div>}
+      {own.waits.length > 0 && <div><dt>waits for</dt><dd class="claims">{own.waits.map((wait) => <Waiter key={wait.path} wait={wait} store={store} named />)}</dd></div>}
+      {own.wrote.length > 0 && <div><dt>wrote last</dt><dd>{own.wrote.map((file) => <span key={file.path} class="version" title={`tick ${amount(file.tick)}`}>{isGone(file) ? <s>{file.path}</s> : file.path}@{file.version}</span>)}</dd></div>}
+    </dl>
   );
 }

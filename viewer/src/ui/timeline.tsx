@@ -7,7 +7,7 @@ import { amount, SeatMark } from "./mark";
 
 const MOST_LINES = 120;
 
-interface Row { readonly line: LogLine; times: number; until: number }
+interface Row { line: LogLine; times: number; until: number }
 
 /** What an agent repeats word for word becomes one row with a count. */
 export function fold(lines: readonly LogLine[]): Row[] {
@@ -19,6 +19,8 @@ export function fold(lines: readonly LogLine[]): Row[] {
     if (before && before.line.event.name === line.event.name && before.line.event.text === line.event.text && before.line.event.other === line.event.other && line.event.text !== null) {
       before.times += 1;
       before.until = line.event.tick;
+      // Of a file that is published again and again, the newest version counts.
+      if (line.group === "files") before.line = line;
       continue;
     }
     const row = { line, times: 1, until: line.event.tick };
@@ -39,7 +41,7 @@ export function Timeline({ store, fixed }: { store: Store; fixed: Static }) {
         <h2>{chosen === null ? "As it happens" : "Its timeline"}</h2>
         {chosen !== null && <button type="button" class="quiet" onClick={() => store.select(null)}>show everybody</button>}
         <div class="chips" role="group" aria-label="Kinds of lines shown">
-          {GROUPS.map(({ group, title, hint }) => (
+          {GROUPS.filter(({ group }) => group !== "files" || store.sharesFiles.value).map(({ group, title, hint }) => (
             <button key={group} type="button" class={`chip kind-${group}`} aria-pressed={groups.has(group)} title={hint} data-testid={`filter-${group}`} onClick={() => store.toggleGroup(group)}>{title}</button>
           ))}
         </div>
