@@ -61,9 +61,10 @@ const holds = (page: Page, path: string, holder: string, waiting: string): Promi
 describe("in the map's place", () => {
   let page: Page;
   let run: string;
+  let link: string;
   beforeAll(async () => {
     const started = await start(false);
-    run = started.run;
+    ({ link, run } = started);
     page = await open(started.link, { width: 1280, height: 800 });
   });
 
@@ -134,6 +135,14 @@ describe("in the map's place", () => {
     expect(unclaimed).toEqual([...unclaimed].sort());
   });
 
+  test("360 px wide it stands above the rest, and does not stick to the top", async () => {
+    const narrow = await open(link, { width: 360, height: 740 });
+    await holds(narrow, "chapter-1.md", "writer-2", "");
+    expect(await narrow.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360);
+    await narrow.screenshot({ path: join(SHOTS, "files-phone-lead.png") });
+    await narrow.close();
+  });
+
   test("the end leaves nobody with a lease", async () => {
     const child = running.at(-1)!;
     child.kill("SIGINT");
@@ -163,10 +172,14 @@ describe("beside a map", () => {
 
   test("360 px wide: nothing sticks out, and the table is whole", async () => {
     const page = await open(link, { width: 360, height: 740 });
+    await page.getByTestId("files").waitFor();
     await holds(page, "chapter-1.md", "writer-1", "writer-2");
     expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360);
     const table = page.getByRole("region", { name: "Table of files" });
     expect(await table.evaluate((element) => element.scrollWidth - element.clientWidth)).toBeLessThanOrEqual(0);
+    // A chip is whole, in one line.
+    const chip = (await row(page, "chapter-1.md").locator(".claim.held").boundingBox())!;
+    expect([chip.height < 30, chip.x + chip.width <= 360]).toEqual([true, true]);
     await page.getByTestId("files").scrollIntoViewIfNeeded();
     await page.screenshot({ path: join(SHOTS, "files-phone.png"), fullPage: true });
     await page.close();

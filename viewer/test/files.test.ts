@@ -130,6 +130,13 @@ describe("the log", () => {
     expect(["published", "refused", "leased", "released", "expired"].map((what) => groupOf(`file.${what}`))).toEqual(Array(5).fill("files"));
   });
 
+  test("tells a refused publish once, and a desk that cannot be read", () => {
+    const log = new Log();
+    const rejected = (code: string): FeedEvent => ({ ...event("action.rejected", { action: "publish", code }), text: code });
+    log.push(3, [event("file.refused", { code: "leased" }, 1), rejected("leased"), rejected("desk"), { ...rejected("leased"), data: { action: "move", code: "name" } }]);
+    expect(log.upTo(9, new Set(["files", "rejections"]), null, 10).map((line) => line.event.data["code"])).toEqual(["leased", "desk", "name"]);
+  });
+
   test("folds versions of one file to the newest", () => {
     const log = new Log();
     for (const version of [1, 2, 3]) log.push(version, [{ ...event("file.published", { version }), tick: version }]);

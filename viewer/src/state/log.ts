@@ -32,6 +32,14 @@ export function groupOf(name: string): Group | null {
   }
 }
 
+/** Words of docs/agent-protocol.md for why a path was not published. */
+const REFUSED = new Set(["leased", "token", "conflict", "base", "kind", "limit", "name", "special", "unreadable", "together"]);
+
+/** What an agent is told of a path that was not published: `file.refused` says the same to spectators. */
+function isToldAsFile(event: FeedEvent): boolean {
+  return event.name === "action.rejected" && event.data["action"] === "publish" && REFUSED.has(String(event.data["code"]));
+}
+
 const LINES_A_GROUP = 1_500;
 
 export class Log {
@@ -53,7 +61,7 @@ export class Log {
   #take(tick: number, events: readonly FeedEvent[]): void {
     for (const event of events) {
       const group = groupOf(event.name);
-      if (!group) continue;
+      if (!group || isToldAsFile(event)) continue;
       const lines = this.#lines.get(group) ?? [];
       lines.push({ id: this.#id++, group, event });
       if (lines.length > LINES_A_GROUP * 1.2) lines.splice(0, lines.length - LINES_A_GROUP);

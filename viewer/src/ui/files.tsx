@@ -27,7 +27,7 @@ export function Files({ store, fixed }: { store: Store; fixed: Static }) {
         <h2>Files</h2>
         <span class="sub">{counted(count, "file")}, {size(bytes)}</span>
         <span class="sub end num" title={`${counted(published, "version")} published by seats, ${counted(refused, "refusal")}`}>
-          {[held > 0 ? `${held} leased` : "", waits > 0 ? `${waits} ${waits === 1 ? "waits" : "wait"}` : "", `${amount(refused)} refused`].filter(Boolean).join(" · ")}
+          {[held > 0 ? `${held} leased` : "", waits > 0 ? `${waits} waiting` : "", `${amount(refused)} refused`].filter(Boolean).join(" · ")}
         </span>
       </div>
       {rows.length === 0 ? <p class="more">The shared tree is empty: nobody has published anything yet.</p> : (
@@ -65,8 +65,7 @@ function Row({ row, store, fixed, clock }: { row: FileRow; store: Store; fixed: 
   return (
     <tr ref={ref} class={gone ? "gone" : ""} data-path={name} data-version={file?.version} data-seat={by ?? ""} data-holder={leases.map((lease) => store.seatName(lease.seat)).join(" ")} data-waiting={waiting.map((wait) => store.seatName(wait.seat)).join(" ")}>
       <th scope="row" class="path">
-        {gone ? <s title={`${name}, deleted`}>{name}</s> : <span title={name}>{name}</span>}
-        {file?.kind === KIND_PROGRAM && <em class="sub" title="may be executed"> exec</em>}
+        <span class="name" title={gone ? `${name}, deleted` : name}>{gone ? <s>{name}</s> : name}{file?.kind === KIND_PROGRAM && <em class="sub" title="may be executed"> exec</em>}</span>
         {(leases.length > 0 || waiting.length > 0) && (
           <span class="claims">
             {leases.map((lease) => <Holder key={lease.token} lease={lease} store={store} clock={clock} />)}
@@ -89,7 +88,7 @@ export function Holder({ lease, store, clock, named = false }: { lease: Lease; s
   return (
     <button type="button" class="claim held" title={`${name} holds ${scopeName(lease)} since tick ${amount(lease.since)}, until ${new Date(lease.untilMs).toLocaleTimeString()} by the host's clock; lease ${lease.token}`} onClick={() => { store.selected.value = lease.seat; }}>
       <svg width="10" height="12" viewBox="0 0 10 12" role="img" aria-label="held by"><path d="M1 5.500h8v6H1Z" fill="currentColor" /><path d="M2.800 5.500V3.300a2.200 2.200 0 0 1 4.400 0v2.200" fill="none" stroke="currentColor" stroke-width="1.400" /></svg>
-      {named ? scopeName(lease) : <><SeatMark seat={lease.seat} name={name} size={14} />{name}</>}
+      {!named && <SeatMark seat={lease.seat} name={name} size={14} />}<b>{named ? scopeName(lease) : name}</b>
       <span class="sub num">{left}</span>
     </button>
   );
@@ -101,7 +100,7 @@ export function Waiter({ wait, store, named = false }: { wait: Wait; store: Stor
   return (
     <button type="button" class="claim waits" title={`${name} waits for ${scopeName(wait)} since tick ${amount(wait.since)}`} onClick={() => { store.selected.value = wait.seat; }}>
       <svg width="9" height="12" viewBox="0 0 9 12" role="img" aria-label="waiting:"><path d="M1 .800h7M1 11.200h7M1.800.800c0 3 2 3.600 2.700 5.200.7-1.600 2.700-2.200 2.700-5.200M1.800 11.200c0-3 2-3.600 2.700-5.200.7 1.600 2.700 2.200 2.700 5.200" fill="none" stroke="currentColor" stroke-width="1.200" stroke-linejoin="round" /></svg>
-      {named ? scopeName(wait) : <><SeatMark seat={wait.seat} name={name} size={14} />{name}</>}
+      {!named && <SeatMark seat={wait.seat} name={name} size={14} />}<b>{named ? scopeName(wait) : name}</b>
     </button>
   );
 }
