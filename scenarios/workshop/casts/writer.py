@@ -67,7 +67,7 @@ def main() -> None:
             refused = [r for r in message["results"] if r["action"] == "publish" and not r["ok"]]
             if refused:
                 desk("take", "toc.md")
-            elif tick <= last // 2 and tick >= (0, 6, 12, last)[min(draft, 3)] and (number % 4 != 3 or tick >= 3):
+            elif tick <= last // 2 and tick >= 6 * draft and (number % 4 != 3 or tick >= 3):
                 # The third of four comes three ticks late: until then links to its chapter lead nowhere.
                 draft += 1
             if draft:

@@ -60,13 +60,12 @@ while IFS= read -r line; do
       echo '{"type":"ready","name":"writer.sh"}' ;;
     '{"type":"observe"'*)
       tick=${line#*'"tick":'} tick=${tick%%[!0-9]*} thought=''
-      case $draft in 0) due=0 ;; 1) due=6 ;; 2) due=12 ;; *) due=$last ;; esac
       case $line in
         *'"action":"publish","ok":false'*)
           desk take toc.md >/dev/null
           thought=',"thought":"mine was refused: again, on what stands there now"' ;;
         *)
-          if [ "$tick" -le $((last / 2)) ] && [ "$tick" -ge "$due" ] && { [ $((n % 4)) -ne 3 ] || [ "$tick" -ge 3 ]; }; then
+          if [ "$tick" -le $((last / 2)) ] && [ "$tick" -ge $((6 * draft)) ] && { [ $((n % 4)) -ne 3 ] || [ "$tick" -ge 3 ]; }; then
             draft=$((draft + 1))
           fi ;;
       esac
