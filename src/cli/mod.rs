@@ -8,6 +8,7 @@ mod desk;
 mod diagnose;
 mod doctor;
 mod files;
+mod live;
 mod replay;
 mod run;
 mod runs;

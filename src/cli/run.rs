@@ -2,29 +2,24 @@
 
 use std::fs;
 use std::io;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use formicarium_agents::gateway::{DEFAULT_UPSTREAM, Secret};
 use formicarium_agents::isolation::Level;
 use formicarium_agents::isolation::uid::UidRange;
 use formicarium_agents::{Nursery, StartError, raise_descriptor_limit};
 use formicarium_engine::{Bundle, Diagnostic, Mode, Scenario, World};
 use thiserror::Error;
-use tokio::sync::watch;
 
+use super::live::{self, LiveArgs};
 use super::{Exit, LogFormat, diagnose, fail, pair};
 use crate::cast::{self, Agent, CastError};
-use crate::feed::server;
 use crate::library::{self, LibraryError};
 use crate::run::budget::Budget;
-use crate::run::progress::Progress;
 use crate::run::prompt::{PromptError, Prompts};
 use crate::run::seclusion::{self, Seclusion, SeclusionError, Wanted};
-use crate::run::{self, Plan, RunError, Summary, Timing, Upstream};
+use crate::run::{self, Plan, Timing};
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -57,18 +52,8 @@ pub(super) struct RunArgs {
     /// Folder of the recording; must be empty or not there. Default: runs/<id>.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Port of the page; the next free one if it is taken, 0 for any.
-    #[arg(long, default_value_t = 7878)]
-    port: u16,
-    /// Address of the page.
-    #[arg(long, default_value = "127.0.0.1")]
-    bind: IpAddr,
-    /// Serve no page.
-    #[arg(long)]
-    headless: bool,
-    /// Print one JSON object on standard output at the end, and nothing else there.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    live: LiveArgs,
     /// How the kernel keeps agents apart. Default: uid as root, landlock otherwise; what cannot be enforced ends the run
     /// before it begins.
     #[arg(long, value_enum)]
@@ -125,12 +110,6 @@ enum SetUpError {
 const DESCRIPTORS: u64 = 512;
 /// Open files of a desk: its folders, its socket, and some who ask.
 const DESCRIPTORS_PER_DESK: u64 = 8;
-/// Time that spectators get to be told of the end.
-const FAREWELL: Duration = Duration::from_millis(300);
-
-/// What is logged unless the environment says otherwise; the MCP library tells every message.
-const LOGGED: &str = "info,rmcp=error";
-
 pub(super) fn run(args: RunArgs, logs: LogFormat) -> Exit {
     // Before any thread, and while the process is small: keepers share its pages.
     let nursery = match Nursery::start() {
@@ -160,22 +139,7 @@ pub(super) fn run(args: RunArgs, logs: LogFormat) -> Exit {
         }
         Err(error) => return fail(Exit::Usage, &error),
     };
-    let progress = Progress::new(plan.timing.last());
-    start_logging(logs, &progress);
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(Exit::Failed, &error),
-    };
-    match runtime.block_on(live(&args, plan, nursery, progress)) {
-        Ok(summary) => {
-            report(&summary, args.json);
-            Exit::Good
-        }
-        Err(error) => fail(Exit::Failed, &error),
-    }
+    live::drive(plan, &args.live, nursery, logs)
 }
 
 /// Checks everything and makes the run's folder; starts nothing.
@@ -280,7 +244,7 @@ fn plan(args: &RunArgs, current: &Path, level: Level) -> Result<Plan, SetUpError
         budget: cast.budget,
         prompts,
         timing,
-        model: upstream(),
+        model: live::upstream(),
         durability: match args.durability {
             Durability::Process => "process".into(),
             Durability::Power => "power".into(),
@@ -288,132 +252,6 @@ fn plan(args: &RunArgs, current: &Path, level: Level) -> Result<Plan, SetUpError
         seclusion,
         epoch: run::token(),
     })
-}
-
-/// Serves the page and runs to the end.
-async fn live(
-    args: &RunArgs,
-    plan: Plan,
-    nursery: Nursery,
-    progress: Progress,
-) -> Result<Summary, RunError> {
-    let (dir, seed, cast) = (plan.dir.clone(), plan.seed, plan.cast.clone());
-    let ready = run::prepare(plan, !args.headless)?;
-    let mut serving = None;
-    let mut hub = None;
-    if let Some(feed) = ready.feed() {
-        let what = || format!("opening port {} on {}", args.port, args.bind);
-        let listener = server::bind(args.bind, args.port)
-            .await
-            .map_err(|source| RunError::Io {
-                what: what(),
-                source,
-            })?;
-        let address = listener.local_addr().map_err(|source| RunError::Io {
-            what: what(),
-            source,
-        })?;
-        let token: Arc<str> = run::token().into();
-        // A wildcard address is where to listen, not where to go.
-        let host = match args.bind.is_unspecified() {
-            true => "localhost".to_owned(),
-            false if args.bind.is_ipv6() => format!("[{}]", args.bind),
-            false => args.bind.to_string(),
-        };
-        let link = format!("watch it: http://{host}:{}/#token={token}", address.port());
-        match args.json {
-            true => eprintln!("{link}"),
-            false => println!("{link}"),
-        }
-        hub = Some(feed.hub());
-        serving = Some(tokio::spawn(server::serve(listener, feed.hub(), token)));
-    }
-    tracing::info!(dir = %dir.display(), seed, cast, "recording");
-    ready.seclusion().tell();
-
-    let (stopper, stop) = watch::channel(false);
-    let signals = tokio::spawn(async move {
-        for attempt in 0.. {
-            if !signalled().await {
-                return;
-            }
-            if attempt > 0 {
-                // Keepers end their agents when the host is gone; the recording is whole up to its last tick.
-                std::process::exit(130);
-            }
-            let _ = stopper.send(true);
-        }
-    });
-    let drawing = tokio::spawn(progress.clone().draw());
-    let summary = run::execute(ready, nursery, progress, stop).await;
-    drawing.abort();
-    signals.abort();
-    if hub.is_some_and(|hub| hub.clients() > 0) {
-        tokio::time::sleep(FAREWELL).await;
-    }
-    if let Some(serving) = serving {
-        serving.abort();
-    }
-    summary
-}
-
-/// Waits for Ctrl-C or SIGTERM; false if signals cannot be had.
-async fn signalled() -> bool {
-    let Ok(mut terminate) =
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
-    else {
-        return tokio::signal::ctrl_c().await.is_ok();
-    };
-    tokio::select! {
-        result = tokio::signal::ctrl_c() => result.is_ok(),
-        got = terminate.recv() => got.is_some(),
-    }
-}
-
-fn report(summary: &Summary, json: bool) {
-    if json {
-        println!("{}", serde_json::json!(summary));
-        return;
-    }
-    println!(
-        "{} after {} ticks, hash {}",
-        summary.end, summary.ticks, summary.hash
-    );
-    let width = summary
-        .seats
-        .iter()
-        .map(|seat| seat.seat.len())
-        .max()
-        .unwrap_or(0);
-    for seat in &summary.seats {
-        let trouble = seat
-            .trouble
-            .as_ref()
-            .map_or(String::new(), |words| format!("  ({words})"));
-        println!(
-            "  {:width$}  {:>10}  {}{trouble}",
-            seat.seat, seat.score, seat.status
-        );
-    }
-    println!("recorded in {}", summary.dir.display());
-}
-
-fn start_logging(format: LogFormat, progress: &Progress) {
-    use std::io::IsTerminal;
-    use tracing_subscriber::EnvFilter;
-    let filter =
-        EnvFilter::try_from_env("FORMICARIUM_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
-    let progress = progress.clone();
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(move || progress.writer());
-    // A second logger can only be a test's; the first one stays.
-    let _ = match format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
-    };
 }
 
 /// This run's command line without its cast, for the page: how to start another one like it.
@@ -448,15 +286,6 @@ fn command(args: &RunArgs) -> String {
     }
     // Only a zero byte cannot be quoted, and no argument holds one.
     shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default()
-}
-
-/// The model's API, as the tools of its provider name it in the environment. No child inherits either.
-fn upstream() -> Upstream {
-    let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    Upstream {
-        url: set("ANTHROPIC_BASE_URL").unwrap_or_else(|| DEFAULT_UPSTREAM.to_owned()),
-        key: set("ANTHROPIC_API_KEY").map(Secret::new),
-    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
