@@ -146,6 +146,25 @@ pub fn unpack(name: &str, to: &Path) -> Result<PathBuf, LibraryError> {
     Ok(to.join("scenarios").join(name))
 }
 
+/// Writes a scenario's files under `to` as in the project, with the shipped agents beside them that casts copy from.
+pub fn lay_out(bundle: &Bundle, name: &str, to: &Path) -> Result<PathBuf, LibraryError> {
+    let folder = to.join("scenarios").join(name);
+    let agents = Shipped::iter().filter(|path| path.starts_with("agents/"));
+    let agents = agents.filter_map(|path| Some((to.join(&*path), Shipped::get(&path)?.data)));
+    let own = bundle
+        .iter()
+        .map(|(path, body)| (folder.join(path), body.to_vec().into()));
+    for (target, body) in agents.chain(own) {
+        let parent = target.parent().unwrap_or(to);
+        let written = fs::create_dir_all(parent).and_then(|()| fs::write(&target, &body));
+        written.map_err(|source| LibraryError::Io {
+            path: target.clone(),
+            source,
+        })?;
+    }
+    Ok(folder)
+}
+
 fn read_folder(folder: &Path) -> Result<Source, LibraryError> {
     let mut bundle = Bundle::new();
     let mut count = 0;

@@ -123,6 +123,8 @@ impl AdapterPlan {
 pub struct ClaudePlan {
     /// The session's id, a UUID; a process that is started again resumes it.
     pub session: String,
+    /// An earlier host's process has begun it: the first process resumes it too.
+    pub has_session: bool,
     /// The model's name; none: the program's own default.
     pub model: Option<String>,
     /// How hard it thinks: the program's `--effort`.

@@ -122,6 +122,7 @@ pub(super) fn budget(table: &Table<'_>) -> Budget {
 pub(super) fn plan(rule: &ClaudeRule) -> AdapterPlan {
     AdapterPlan::Claude(Box::new(ClaudePlan {
         session: uuid(rand::random()),
+        has_session: false,
         model: rule.model.clone(),
         effort: rule.effort.clone(),
         turn: rule.turn,

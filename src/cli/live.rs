@@ -140,7 +140,7 @@ async fn signalled() -> bool {
     }
 }
 
-fn report(summary: &Summary, json: bool) {
+pub(super) fn report(summary: &Summary, json: bool) {
     if json {
         println!("{}", serde_json::json!(summary));
         return;

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, and what they share about exits and diagnostics.
 
+mod assemble;
 mod attack;
 mod bridge;
 mod check;
@@ -10,6 +11,7 @@ mod doctor;
 mod files;
 mod live;
 mod replay;
+mod resume;
 mod run;
 mod runs;
 mod table;
@@ -55,6 +57,8 @@ enum LogFormat {
 enum Command {
     /// Run a scenario with its agents.
     Run(Box<run::RunArgs>),
+    /// Go on with a run whose host has ended, from its last committed tick.
+    Resume(Box<resume::ResumeArgs>),
     /// Check a scenario and its casts; exits 2 and shows every fault if it is broken.
     Check(check::CheckArgs),
     /// Re-execute a recording and compare every hash; exits 3 if it differs or is damaged.
@@ -82,6 +86,7 @@ pub fn main() -> ExitCode {
         // Starts its own logging: the progress line and the log share a terminal, and keepers are
         // forked before any thread.
         Command::Run(args) => run::run(*args, arguments.log_format),
+        Command::Resume(args) => resume::run(&args, arguments.log_format),
         Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Bridge(args) => bridge::run(&args),

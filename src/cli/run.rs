@@ -1,25 +1,24 @@
 //! `formicarium run`: a scenario, a cast, a recording and a page.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use formicarium_agents::Nursery;
 use formicarium_agents::isolation::Level;
 use formicarium_agents::isolation::uid::UidRange;
-use formicarium_agents::{Nursery, StartError, raise_descriptor_limit};
-use formicarium_engine::{Bundle, Diagnostic, Mode, Scenario, World};
-use thiserror::Error;
+use formicarium_engine::Mode;
 
+use super::assemble::{self, Given, SetUpError};
 use super::live::{self, LiveArgs};
-use super::{Exit, LogFormat, diagnose, fail, pair};
-use crate::cast::{self, Agent, CastError};
-use crate::library::{self, LibraryError};
-use crate::run::budget::Budget;
-use crate::run::prompt::{PromptError, Prompts};
-use crate::run::seclusion::{self, Seclusion, SeclusionError, Wanted};
-use crate::run::{self, Plan, Timing};
+use super::{Exit, LogFormat, fail, pair};
+use crate::cast;
+use crate::library;
+use crate::recorder::RunOptions;
+use crate::run::Plan;
+use crate::run::lock::RunLock;
+use crate::run::seclusion::{self, Wanted};
 
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
@@ -67,7 +66,7 @@ pub(super) struct RunArgs {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ModeArg {
+pub(super) enum ModeArg {
     /// Wait for all seats, up to the deadline.
     Lockstep,
     /// A fixed rate; nobody is waited for.
@@ -75,41 +74,23 @@ enum ModeArg {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Durability {
+pub(super) enum Durability {
     /// A kill of the host.
     Process,
     /// A power cut too; each tick then waits for the disk.
     Power,
 }
 
-#[derive(Debug, Error)]
-enum SetUpError {
-    #[error(transparent)]
-    Library(#[from] LibraryError),
-    #[error("the scenario is broken")]
-    Broken(Vec<Diagnostic>, Bundle),
-    #[error(transparent)]
-    Cast(#[from] CastError),
-    #[error(
-        "the scenario names no cast; choose one with --cast (it has: {0}), or seat agents with --agent '*=COMMAND'"
-    )]
-    NoCast(String),
-    #[error("{path}: is there and not empty; --out wants a folder of its own", path = .0.display())]
-    Occupied(PathBuf),
-    #[error("{what}: {source}")]
-    Io { what: String, source: io::Error },
-    #[error(transparent)]
-    Agents(#[from] StartError),
-    #[error(transparent)]
-    Prompt(#[from] PromptError),
-    #[error(transparent)]
-    Seclusion(#[from] SeclusionError),
+impl Durability {
+    /// Its word in recordings.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Durability::Process => "process",
+            Durability::Power => "power",
+        }
+    }
 }
 
-/// Open files of the host besides its agents': recording, page, spectators.
-const DESCRIPTORS: u64 = 512;
-/// Open files of a desk: its folders, its socket, and some who ask.
-const DESCRIPTORS_PER_DESK: u64 = 8;
 pub(super) fn run(args: RunArgs, logs: LogFormat) -> Exit {
     // Before any thread, and while the process is small: keepers share its pages.
     let nursery = match Nursery::start() {
@@ -123,21 +104,7 @@ pub(super) fn run(args: RunArgs, logs: LogFormat) -> Exit {
     };
     let plan = match plan(&args, &current, level) {
         Ok(plan) => plan,
-        Err(SetUpError::Broken(list, bundle)) => {
-            diagnose::print(&list, &bundle);
-            return Exit::Usage;
-        }
-        Err(SetUpError::Cast(CastError::Broken(list))) => {
-            let bundle = library::find(&args.scenario)
-                .map(|source| source.bundle)
-                .unwrap_or_default();
-            diagnose::print(&list, &bundle);
-            return Exit::Usage;
-        }
-        Err(error @ (SetUpError::Io { .. } | SetUpError::Agents(_) | SetUpError::Seclusion(_))) => {
-            return fail(Exit::Failed, &error);
-        }
-        Err(error) => return fail(Exit::Usage, &error),
+        Err(error) => return error.tell(),
     };
     live::drive(plan, &args.live, nursery, logs)
 }
@@ -145,46 +112,10 @@ pub(super) fn run(args: RunArgs, logs: LogFormat) -> Exit {
 /// Checks everything and makes the run's folder; starts nothing.
 fn plan(args: &RunArgs, current: &Path, level: Level) -> Result<Plan, SetUpError> {
     let source = library::find(&args.scenario)?;
-    let broken = |list| SetUpError::Broken(list, source.bundle.clone());
-    let scenario = Scenario::load(&source.bundle).map_err(broken)?;
-    let params = scenario.params(&args.set).map_err(broken)?;
+    let scenario = assemble::load(&source.bundle)?;
     let seed = args
         .seed
         .unwrap_or_else(|| u64::from(rand::random::<u32>()));
-    let mut world = World::new(&scenario, &params, seed).map_err(broken)?;
-    if let Some(ticks) = args.ticks {
-        world.set_ticks(ticks);
-    }
-    let names: Vec<String> = world.seats().iter().map(|seat| seat.name.clone()).collect();
-
-    let overrides = args
-        .agent
-        .iter()
-        .map(|given| cast::override_rule(given))
-        .collect::<Result<Vec<_>, _>>()?;
-    let prompts = Prompts::new(&source.bundle)?;
-    let casts = cast::names(&source.bundle);
-    let cast = match args.cast.as_deref().or(scenario.default_cast()) {
-        Some(name) => cast::load(&source.bundle, name)?,
-        None if !overrides.is_empty() => cast::Cast {
-            name: "none".into(),
-            summary: String::new(),
-            deadline: None,
-            budget: Budget::default(),
-            rules: Vec::new(),
-        },
-        None => return Err(SetUpError::NoCast(casts.join(", "))),
-    };
-    let timing = Timing::new(
-        world.time(),
-        args.mode.map(|mode| match mode {
-            ModeArg::Lockstep => Mode::Lockstep,
-            ModeArg::Realtime => Mode::Realtime,
-        }),
-        args.hz,
-        args.deadline.or(cast.deadline),
-        args.ticks,
-    );
     let word: u16 = rand::random();
     let stamp = jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S");
     let run = format!("{}-{stamp}-{word:04x}", scenario.name());
@@ -198,59 +129,47 @@ fn plan(args: &RunArgs, current: &Path, level: Level) -> Result<Plan, SetUpError
     if fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_some()) {
         return Err(SetUpError::Occupied(dir));
     }
-    fs::create_dir_all(&dir).map_err(io(format!("making the run's folder {}", dir.display())))?;
-    let folder = match &source.folder {
-        Some(folder) => folder.clone(),
-        None => library::unpack(&source.name, &dir.join("source"))?,
+    let options = RunOptions {
+        cast: args.cast.clone(),
+        agents: args.agent.clone(),
+        deadline_ms: args.deadline.map(|deadline| deadline.as_millis() as u64),
+        ticks: args.ticks,
+        folder: source
+            .folder
+            .as_ref()
+            .and_then(|folder| std::path::absolute(folder).ok()),
+        current: current.to_owned(),
     };
-    let seated = cast::seat(&cast, &folder.join("casts"), &overrides, current, &names)
-        .inspect_err(|_| {
-            // Ours and useless now; a folder that holds anything else stays.
-            let _ = fs::remove_dir(&dir);
-        })?;
-    let processes = seated
-        .iter()
-        .filter(|seated| matches!(seated.agent, Agent::Process(_) | Agent::Mcp { .. }))
-        .count();
-    let desks = match scenario.files(&params) {
-        Some(_) => {
-            DESCRIPTORS_PER_DESK * seated.iter().filter(|seat| seat.has_desk()).count() as u64
-        }
-        None => 0,
-    };
-    raise_descriptor_limit(processes, DESCRIPTORS + desks)?;
-    let processes = seated
-        .iter()
-        .filter(|seated| matches!(seated.agent, Agent::Process(_)))
-        .count();
-    let seclusion = Seclusion::new(level, args.uids, processes, &run, &dir)?;
-    let cast_name = match overrides.is_empty() {
-        true => cast.name,
-        false => format!("{} + --agent", cast.name),
-    };
-    Ok(Plan {
+    let given = Given {
         run,
-        dir,
+        dir: dir.clone(),
         bundle: source.bundle,
         scenario,
-        params,
         set: args.set.clone(),
         seed,
-        world,
-        seated,
-        cast: cast_name,
-        casts,
+        mode: args.mode.map(|mode| match mode {
+            ModeArg::Lockstep => Mode::Lockstep,
+            ModeArg::Realtime => Mode::Realtime,
+        }),
+        hz: args.hz,
+        level,
+        uids: args.uids,
+        durability: args.durability.word().to_owned(),
         command: command(args),
-        budget: cast.budget,
-        prompts,
-        timing,
-        model: live::upstream(),
-        durability: match args.durability {
-            Durability::Process => "process".into(),
-            Durability::Power => "power".into(),
-        },
-        seclusion,
-        epoch: run::token(),
+        options,
+    };
+    // A fault of scenario or cast leaves no folder behind.
+    let checked = given.check()?;
+    fs::create_dir_all(&dir).map_err(io(format!("making the run's folder {}", dir.display())))?;
+    let lock = RunLock::take(&dir)?;
+    let folder = match source.folder {
+        Some(folder) => folder,
+        None => library::unpack(&source.name, &dir.join("source"))?,
+    };
+    checked.seat(&folder, lock).inspect_err(|_| {
+        // Ours and useless now; a folder that holds anything else stays.
+        let _ = fs::remove_file(dir.join("run.lock"));
+        let _ = fs::remove_dir(&dir);
     })
 }
 
@@ -288,7 +207,7 @@ fn command(args: &RunArgs) -> String {
     shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default()
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     cast::read::duration_ms(text)
         .filter(|ms| (1..=86_400_000).contains(ms))
         .map(Duration::from_millis)

@@ -12,6 +12,7 @@ use formicarium_engine::{Picture as WorldPicture, TickOutput};
 
 use super::files::FilesDelta;
 use super::hub::{Hub, Message};
+use super::picture::Past;
 use super::wire::{CostTotals, Event, Phase, SeatStatus, Static};
 
 /// Values that may wait for the hub.
@@ -43,16 +44,16 @@ struct Late {
 }
 
 impl Feed {
-    /// Starts the hub's thread. `total` is the last tick (0 = no end).
+    /// Starts the hub's thread, after `past`. `total` is the last tick (0 = no end).
     pub fn start(
         statics: &Static,
         world: &WorldPicture,
         scores: Vec<f64>,
         epoch: String,
-        total: u64,
+        (past, total): (Past, u64),
     ) -> std::io::Result<Feed> {
         let (queue, inbox) = sync_channel(QUEUE);
-        let hub = Arc::new(Hub::new(statics, world, scores, epoch, total));
+        let hub = Arc::new(Hub::new(statics, world, scores, epoch, (past, total)));
         let shared = hub.clone();
         std::thread::Builder::new()
             .name("feed".into())

@@ -13,7 +13,7 @@ use formicarium_engine::{Picture as WorldPicture, TickOutput};
 use tokio::sync::broadcast;
 
 use super::files::FilesDelta;
-use super::picture::Picture;
+use super::picture::{Past, Picture};
 use super::wire::{
     self, ClientLimits, Compress, CostTotals, Event, Kind, Phase, Resume, SeatStatus, Static,
     ToClient,
@@ -113,6 +113,7 @@ struct RunFacts {
     epoch: String,
     mode: String,
     hz: f64,
+    first_tick: u64,
     ticks: u64,
 }
 
@@ -161,7 +162,7 @@ impl Hub {
         world: &WorldPicture,
         scores: Vec<f64>,
         epoch: String,
-        total: u64,
+        (past, total): (Past, u64),
     ) -> Hub {
         let payload = serde_json::to_vec(statics).expect("feed payloads have string keys");
         let run = RunFacts {
@@ -169,10 +170,15 @@ impl Hub {
             epoch,
             mode: statics.mode.clone(),
             hz: statics.hz,
+            first_tick: past.tick,
             ticks: total,
         };
+        let mut picture = Picture::new(past.tick, world, scores, statics.seats.len());
+        for (tick, metrics) in &past.metrics {
+            picture.recall(*tick, metrics);
+        }
         let state = State {
-            picture: Picture::new(world, scores, statics.seats.len()),
+            picture,
             seq: 0,
             phase: Phase::Starting,
             tps: 0.0,
@@ -236,7 +242,7 @@ impl Hub {
             run: self.run.run.clone(),
             epoch: self.run.epoch.clone(),
             tick: state.picture.tick(),
-            first_tick: 0,
+            first_tick: self.run.first_tick,
             head_tick: state.picture.tick(),
             mode: self.run.mode.clone(),
             hz: self.run.hz,

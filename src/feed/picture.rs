@@ -16,6 +16,15 @@ const RECENT: usize = 100;
 /// Points of the metric history; twice that many are thinned to this.
 const HISTORY: usize = 500;
 
+/// What was before this host showed anything.
+#[derive(Debug, Default)]
+pub struct Past {
+    /// The tick that it begins with.
+    pub tick: u64,
+    /// Values of the metrics up to it, by tick.
+    pub metrics: Vec<(u64, Vec<f64>)>,
+}
+
 /// Reduced state of the feed.
 #[derive(Debug)]
 pub struct Picture {
@@ -34,8 +43,8 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// The state before the first tick.
-    pub fn new(world: &WorldPicture, scores: Vec<f64>, seats: usize) -> Picture {
+    /// The state at a tick, before the first one that is shown.
+    pub fn new(tick: u64, world: &WorldPicture, scores: Vec<f64>, seats: usize) -> Picture {
         let status = (0..seats as u32)
             .map(|seat| SeatStatus {
                 seat,
@@ -45,7 +54,7 @@ impl Picture {
             })
             .collect();
         let mut picture = Picture {
-            tick: 0,
+            tick,
             things: BTreeMap::new(),
             scores,
             status,
@@ -58,6 +67,12 @@ impl Picture {
         };
         picture.replace(world);
         picture
+    }
+
+    /// Values of the metrics at an earlier tick.
+    pub fn recall(&mut self, tick: u64, metrics: &[f64]) {
+        self.metrics = metrics.to_vec();
+        self.remember(tick, metrics);
     }
 
     /// Takes the whole world anew, after deltas were lost.

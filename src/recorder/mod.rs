@@ -10,6 +10,7 @@ pub mod files;
 pub mod reader;
 pub mod replay;
 pub mod schema;
+pub mod seek;
 pub mod versions;
 pub mod writer;
 
@@ -55,6 +56,26 @@ pub struct RunMeta {
     pub parts: Vec<String>,
     /// Names of the metrics.
     pub metrics: Vec<String>,
+    /// What was asked of the host, so that another can go on as this one did.
+    #[serde(default)]
+    pub options: RunOptions,
+}
+
+/// What a run was asked for besides its scenario, seed and parameters.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunOptions {
+    /// The cast's name; none for the scenario's own, or where every seat was given.
+    pub cast: Option<String>,
+    /// Seats that were given before the cast, as `SEATS=COMMAND`.
+    pub agents: Vec<String>,
+    /// Longest wait of a lockstep tick, in milliseconds; none: as cast or scenario say.
+    pub deadline_ms: Option<u64>,
+    /// Last tick; none: as the scenario says.
+    pub ticks: Option<u64>,
+    /// The scenario's folder, from which the programs of its casts were copied; none for a shipped one.
+    pub folder: Option<PathBuf>,
+    /// The folder from which relative commands were meant.
+    pub current: PathBuf,
 }
 
 /// One seat and who sat on it.
@@ -66,6 +87,9 @@ pub struct SeatMeta {
     pub group: String,
     /// What the cast put there: a command line or `builtin:...`.
     pub agent: String,
+    /// The session of the agent's own program, if the host chose one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
 }
 
 /// How a run ended; stored in table `meta` under the key `end`.

@@ -138,16 +138,27 @@ impl Recording {
     /// Calls `each` with the inputs in order; stops at the first damage or at its first error.
     pub fn inputs<E: From<RecorderError>>(
         &self,
+        each: impl FnMut(TickInput) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.inputs_from(1, each)
+    }
+
+    /// The same from a tick on.
+    pub fn inputs_from<E: From<RecorderError>>(
+        &self,
+        first: u64,
         mut each: impl FnMut(TickInput) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut statement = self
             .connection
             .prepare(
-                "SELECT tick, CAST(body AS BLOB), CAST(digest AS BLOB) FROM inputs ORDER BY tick",
+                "SELECT tick, CAST(body AS BLOB), CAST(digest AS BLOB) FROM inputs WHERE tick >= ?1 ORDER BY tick",
             )
             .map_err(|error| self.sql(error))?;
-        let mut rows = statement.query([]).map_err(|error| self.sql(error))?;
-        let mut expected = 1;
+        let mut rows = statement
+            .query([first as i64])
+            .map_err(|error| self.sql(error))?;
+        let mut expected = first;
         loop {
             let row = match rows.next() {
                 Ok(Some(row)) => row,
@@ -175,6 +186,79 @@ impl Recording {
             each(input)?;
             expected += 1;
         }
+    }
+
+    /// The newest keyframe at or before a tick: its tick and its bytes.
+    pub fn keyframe(&self, tick: u64) -> Result<Option<(u64, Vec<u8>)>, RecorderError> {
+        self.connection
+            .query_row(
+                "SELECT tick, body FROM keyframes WHERE tick <= ?1 ORDER BY tick DESC LIMIT 1",
+                [tick as i64],
+                |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?)),
+            )
+            .optional()
+            .map_err(|error| self.sql(error))
+    }
+
+    /// What each seat had asked to remember when it was shown a tick: nothing that it asked then or later. By seat, JSON.
+    pub fn remembered(&self, tick: u64) -> Result<Vec<(u32, String)>, RecorderError> {
+        let read = || -> rusqlite::Result<Vec<(u32, String)>> {
+            let mut statement = self.connection.prepare(
+                "SELECT seat, state FROM remembered r WHERE tick = \
+                 (SELECT max(tick) FROM remembered WHERE seat = r.seat AND tick < ?1) ORDER BY seat",
+            )?;
+            statement
+                .query_map([tick as i64], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect()
+        };
+        read().map_err(|error| self.sql(error))
+    }
+
+    /// The seats whose agent's program has told of a session: a new process may go on with it.
+    pub fn seats_with_sessions(&self) -> Result<Vec<u32>, RecorderError> {
+        let read = || -> rusqlite::Result<Vec<u32>> {
+            let mut statement = self
+                .connection
+                .prepare("SELECT DISTINCT seat FROM transcripts ORDER BY seat")?;
+            statement.query_map([], |row| row.get(0))?.collect()
+        };
+        read().map_err(|error| self.sql(error))
+    }
+
+    /// Values of all metrics, by tick, in the order of [`RunMeta::metrics`]; NaN where there is none.
+    pub fn metrics(&self) -> Result<Vec<(u64, Vec<f64>)>, RecorderError> {
+        let names = &self.meta.metrics;
+        let read = || -> rusqlite::Result<Vec<(u64, Vec<f64>)>> {
+            let mut statement = self
+                .connection
+                .prepare("SELECT tick, name, value FROM metrics ORDER BY tick")?;
+            let mut rows = statement.query([])?;
+            let mut found: Vec<(u64, Vec<f64>)> = Vec::new();
+            while let Some(row) = rows.next()? {
+                let tick = row.get::<_, i64>(0)? as u64;
+                if found.last().is_none_or(|(last, _)| *last != tick) {
+                    found.push((tick, vec![f64::NAN; names.len()]));
+                }
+                let name: String = row.get(1)?;
+                if let Some((_, values)) = found.last_mut()
+                    && let Some(at) = names.iter().position(|known| *known == name)
+                {
+                    values[at] = row.get::<_, Option<f64>>(2)?.unwrap_or(f64::NAN);
+                }
+            }
+            Ok(found)
+        };
+        read().map_err(|error| self.sql(error))
+    }
+
+    /// Microseconds from the start of the run to its last tick, as recorded.
+    pub fn last_at_us(&self) -> Result<u64, RecorderError> {
+        self.connection
+            .query_row("SELECT coalesce(max(at_us), 0) FROM ticks", [], |row| {
+                row.get::<_, i64>(0)
+            })
+            .map(|us| us.max(0) as u64)
+            .map_err(|error| self.sql(error))
     }
 
     /// The recorded hashes of one tick; none if the host ended before it wrote them.

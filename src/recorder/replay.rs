@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use formicarium_engine::{SEMANTICS, Scenario, TickInput, World};
+use formicarium_engine::{Params, SEMANTICS, Scenario, TickInput, World};
 
 use super::reader::Recording;
 use super::{RecorderError, hash_text};
@@ -62,6 +62,12 @@ pub enum ReplayError {
 
 /// Builds the world that a recording starts from.
 pub fn initial_world(recording: &Recording) -> Result<World, ReplayError> {
+    let (scenario, params) = loaded(recording)?;
+    World::new(&scenario, &params, recording.meta.seed).map_err(words)
+}
+
+/// The scenario inside a recording, with the parameters of its run.
+pub fn loaded(recording: &Recording) -> Result<(Scenario, Params), ReplayError> {
     let meta = &recording.meta;
     if meta.semantics != SEMANTICS {
         return Err(ReplayError::Semantics {
@@ -71,17 +77,14 @@ pub fn initial_world(recording: &Recording) -> Result<World, ReplayError> {
         });
     }
     let bundle = recording.bundle()?;
-    let words = |list: Vec<formicarium_engine::Diagnostic>| {
-        ReplayError::Scenario(
-            list.iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join("; "),
-        )
-    };
     let scenario = Scenario::load(&bundle).map_err(words)?;
     let params = scenario.params(&meta.set).map_err(words)?;
-    World::new(&scenario, &params, meta.seed).map_err(words)
+    Ok((scenario, params))
+}
+
+fn words(list: Vec<formicarium_engine::Diagnostic>) -> ReplayError {
+    let list: Vec<String> = list.iter().map(ToString::to_string).collect();
+    ReplayError::Scenario(list.join("; "))
 }
 
 /// Re-executes the run at `path` and compares. `progress` is called with each tick done.

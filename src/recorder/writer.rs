@@ -69,6 +69,8 @@ pub(super) enum Command {
         batch: Box<Batch>,
         done: SyncSender<Result<(), String>>,
     },
+    /// A host goes on with the recording: it has not ended.
+    GoOn,
     Finish {
         end: Box<RunEnd>,
         done: oneshot::Sender<Result<(), String>>,
@@ -118,6 +120,11 @@ impl Recorder {
         let connection = Connection::open_with_flags(&path, flags).map_err(sql)?;
         set_durability(&connection, &meta).map_err(sql)?;
         Ok((Recorder::start_thread(&path, connection, &meta)?, meta))
+    }
+
+    /// Says that the run goes on: an end that stands there was none.
+    pub fn go_on(&self) {
+        self.push(Command::GoOn);
     }
 
     fn start_thread(
@@ -186,7 +193,7 @@ impl Recorder {
         self.push(Command::Cost(row));
     }
 
-    /// Keeps what a seat asked to remember, in place of what it asked before. `state` is JSON text.
+    /// Keeps what a seat asked to remember, in place of what it asked before in that tick. `state` is JSON text.
     pub fn remember(&self, tick: u64, seat: u32, state: String) {
         self.push(Command::Remember { tick, seat, state });
     }
@@ -448,6 +455,9 @@ fn insert(connection: &Connection, command: &Command, metrics: &[String]) -> rus
                 ])?;
         }
         Command::Files { batch, .. } => files::insert(connection, batch)?,
+        Command::GoOn => {
+            connection.execute("DELETE FROM meta WHERE key = 'end'", [])?;
+        }
         Command::Finish { end, .. } => {
             let json = serde_json::to_string(end).expect("RunEnd has string keys only");
             connection.execute("INSERT OR REPLACE INTO meta VALUES ('end', ?1)", [json])?;

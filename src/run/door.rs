@@ -76,6 +76,8 @@ struct SeatDoor {
     results: Vec<DoorResult>,
     /// Host facts that enter the next input before the seat's actions.
     facts: Vec<InputBody>,
+    /// The world takes it for gone or absent, from before the run was resumed.
+    missed: bool,
 }
 
 /// The door; one per run.
@@ -104,6 +106,7 @@ impl Door {
                 speech: 0,
                 results: Vec::new(),
                 facts: Vec::new(),
+                missed: false,
             })
             .collect();
         Door {
@@ -113,6 +116,14 @@ impl Door {
             tick: 0,
             open: 0,
             seats,
+        }
+    }
+
+    /// The same for a run that goes on after `tick` steps; `missed`: whom the world takes for gone or absent.
+    pub fn resume(&mut self, tick: u64, missed: impl Iterator<Item = bool>) {
+        self.tick = tick;
+        for (seat, missed) in self.seats.iter_mut().zip(missed) {
+            seat.missed = missed;
         }
     }
 
@@ -146,8 +157,10 @@ impl Door {
         // An agent that takes the place of one that was late too often is not absent.
         if door.standing == Standing::Away || (again && door.standing == Standing::Absent) {
             door.standing = Standing::Present { late: 0 };
-            if again {
+            if std::mem::take(&mut door.missed) || again {
                 door.facts.push(InputBody::Back);
+            }
+            if again {
                 door.closed = true;
             } else if !door.closed {
                 self.open += 1;

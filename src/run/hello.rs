@@ -27,6 +27,8 @@ pub struct Greeter {
     /// The shared files, and which seats have a desk.
     files: (Option<FilesInfo>, Vec<bool>),
     remembered: BTreeMap<usize, Value>,
+    /// Where each seat stands in a run that goes on; empty in one that begins.
+    resumed: Vec<protocol::Resumed>,
 }
 
 impl Greeter {
@@ -64,6 +66,7 @@ impl Greeter {
             seats,
             files: (None, Vec::new()),
             remembered: BTreeMap::new(),
+            resumed: Vec::new(),
         }
     }
 
@@ -75,6 +78,11 @@ impl Greeter {
     /// Keeps what a seat asked to remember, for its next process.
     pub fn remember(&mut self, seat: usize, state: Value) {
         self.remembered.insert(seat, state);
+    }
+
+    /// The run goes on: says where each seat stands.
+    pub(super) fn resume(&mut self, seats: Vec<protocol::Resumed>) {
+        self.resumed = seats;
     }
 
     /// The `hello` line of a seat; `questions` are those that it may be asked.
@@ -102,6 +110,7 @@ impl Greeter {
                 .filter(|_| self.files.1.get(seat) == Some(&true)),
             time: self.time,
             remembered: self.remembered.get(&seat).cloned(),
+            resumed: self.resumed.get(seat).copied(),
         }
     }
 }

@@ -55,6 +55,15 @@ impl Ledger {
         }
     }
 
+    /// What a seat had spent before the run was resumed.
+    pub fn restore(&mut self, seat: usize, tokens: u64, calls: u64, usd: f64) {
+        for account in [&mut self.accounts[seat], &mut self.run] {
+            account.spent.tokens += tokens;
+            account.spent.calls += calls;
+            account.spent.usd += usd;
+        }
+    }
+
     /// The observations of a tick are going out.
     pub fn shows(&mut self, tick: u64) {
         if self.shown.len() >= SHOWN {

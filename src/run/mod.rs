@@ -13,7 +13,9 @@ mod hello;
 mod interview;
 pub mod ledger;
 mod line;
+pub mod lock;
 mod model_door;
+pub mod past;
 mod players;
 mod prepare;
 pub mod progress;
@@ -25,6 +27,7 @@ mod tick;
 mod timing;
 mod world_thread;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -41,12 +44,14 @@ use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 use crate::cast::{Agent, Seated};
-use crate::recorder::{RecorderError, RunEnd, hash_text};
+use crate::recorder::{RecorderError, RunEnd, RunOptions, hash_text};
 use board::Listeners;
 use budget::Budget;
 use door::Door;
 use ledger::Ledger;
+use lock::RunLock;
 pub use model_door::Upstream;
+use past::Past;
 use players::Players;
 pub use prepare::{Ready, prepare};
 use progress::Progress;
@@ -55,6 +60,9 @@ use seclusion::Seclusion;
 use tick::{Awaited, TickLoop};
 pub use timing::Timing;
 use world_thread::WorldGone;
+
+/// The end of a run that was stopped by hand, and can be resumed.
+pub const INTERRUPTED: &str = "interrupted";
 
 /// Agent events that may wait for the tick loop; readers pause beyond that.
 const INBOX: usize = 8192;
@@ -101,6 +109,12 @@ pub struct Plan {
     pub seclusion: Seclusion,
     /// Random word that names this host process on the feed.
     pub epoch: String,
+    /// What was asked for, for a host that goes on with the run.
+    pub options: RunOptions,
+    /// What the run goes on from; none where it begins.
+    pub past: Option<Past>,
+    /// Keeps other hosts out of the run's folder.
+    pub lock: RunLock,
 }
 
 /// Why a run could not be done or went wrong.
@@ -171,7 +185,7 @@ pub struct SeatSummary {
     /// Its score.
     pub score: f64,
     /// `playing`, `late`, `absent`, `exited`...: how it stood at the end.
-    pub status: &'static str,
+    pub status: Cow<'static, str>,
     /// What was wrong with it, and whose fault it was; none if nothing was.
     pub trouble: Option<String>,
 }
@@ -196,19 +210,25 @@ pub async fn execute(
         world,
         scores,
         hash,
+        since,
     } = ready;
     let seats = plan.seated.len();
     let mut door = Door::new(catalogue.clone(), limits, absent_after, seats);
+    door.resume(since.tick, since.seats.iter().map(|seat| seat.missed));
     let (mut plans, mut builtins) = (Vec::new(), Vec::new());
     let mut awaited = vec![Awaited::No; seats];
     let has_model = |seated: &Seated| matches!(&seated.agent, Agent::Process(program) if program.adapter.translates());
-    let ledger = Ledger::new(
+    let mut ledger = Ledger::new(
         plan.seated
             .iter()
             .map(|seated| (seated.budget.clone(), has_model(seated)))
             .collect(),
         plan.budget.clone(),
     );
+    for (seat, past) in since.seats.iter().enumerate() {
+        let (tokens, calls, usd) = past.spent;
+        ledger.restore(seat, tokens, calls, usd);
+    }
     let (model_door, calls, tokens) = model_door::open(&plan.seated, &plan.model).await?;
     let names: Vec<String> = (0..seats).map(|seat| board.name(seat).to_owned()).collect();
     let desks: Vec<bool> = plan
@@ -269,8 +289,9 @@ pub async fn execute(
                 names: &names,
                 open: &open_seats,
             };
+            let at = (since.tick, since.taken);
             let (files, standing) =
-                shared::open(spec, &plan.dir, &recorder, desks, &prepared).await?;
+                shared::open(spec, &plan.dir, &recorder, desks, &prepared, at).await?;
             if let Some(feed) = &feed {
                 feed.files(files.shown(standing));
             }
@@ -307,6 +328,7 @@ pub async fn execute(
         calls,
         scores,
         hash,
+        since: Duration::from_micros(since.at_us),
     };
     let outcome = run.run().await;
     if let Ok(reason) = &outcome {
@@ -396,7 +418,7 @@ pub async fn execute(
             .map(|(seat, (status, trouble))| SeatSummary {
                 seat: board.name(seat).to_owned(),
                 score: scores[seat],
-                status,
+                status: status.into(),
                 trouble,
             })
             .collect(),

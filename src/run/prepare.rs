@@ -2,11 +2,12 @@
 //!
 //! Nobody has been started yet. Must not know agents' processes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use formicarium_agents::AdapterPlan;
 use formicarium_agents::protocol::ScenarioName;
-use formicarium_engine::{FilesSpec, Params, SEMANTICS, Scenario};
+use formicarium_engine::{Bundle, FilesSpec, Params, SEMANTICS, Scenario, World};
 
 use super::board::Board;
 use super::budget::Budget;
@@ -14,15 +15,19 @@ use super::catalogue::Catalogue;
 use super::door::Limits;
 use super::hello::Greeter;
 use super::interview::Interview;
+use super::lock::RunLock;
+use super::past::{Past, SeatPast};
 use super::prompt::Prompts;
 use super::seclusion::Seclusion;
 use super::world_thread::WorldThread;
 use super::{Plan, RunError, Timing, Upstream};
 use crate::cast::{Agent, Seated};
+use crate::feed;
 use crate::feed::handover::Feed;
 use crate::feed::wire::{self, Static};
-use crate::recorder::writer::Recorder;
-use crate::recorder::{RunMeta, SeatMeta};
+use crate::recorder::replay::short;
+use crate::recorder::writer::{Outcome, Recorder};
+use crate::recorder::{Note, RunMeta, SeatMeta};
 
 /// A run ready to begin: recorded, with its feed open, agents not started yet.
 #[derive(Debug)]
@@ -39,6 +44,16 @@ pub struct Ready {
     pub(super) world: WorldThread,
     pub(super) scores: Vec<f64>,
     pub(super) hash: u128,
+    pub(super) since: Since,
+}
+
+/// What the seats and the clock go on from; all of it nothing where the run begins.
+#[derive(Debug, Default)]
+pub(super) struct Since {
+    pub(super) tick: u64,
+    pub(super) seats: Vec<SeatPast>,
+    pub(super) taken: u64,
+    pub(super) at_us: u64,
 }
 
 /// What is left of a plan once the world has moved to its thread.
@@ -56,6 +71,8 @@ pub(super) struct PlanRest {
     pub(super) files: Option<FilesSpec>,
     /// Holds the users of the seats until the run is over.
     pub(super) seclusion: Seclusion,
+    /// Held until the run is over.
+    pub(super) _lock: RunLock,
 }
 
 impl Ready {
@@ -71,7 +88,7 @@ impl Ready {
 }
 
 /// Opens the recording and the feed (if `watched`), and moves the world to its thread.
-pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
+pub fn prepare(mut plan: Plan, watched: bool) -> Result<Ready, RunError> {
     let io = |what: &str| {
         let what = what.to_owned();
         move |source| RunError::Io { what, source }
@@ -112,6 +129,7 @@ pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
                 seat: seat.name.clone(),
                 group: seat.group.clone(),
                 agent: seated.label.clone(),
+                session: session(seated),
             })
             .collect(),
         parts: world
@@ -125,18 +143,17 @@ pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
             .iter()
             .map(|metric| metric.name.clone())
             .collect(),
+        options: plan.options.clone(),
     };
-    let recorder = Recorder::create(&plan.dir.join("run.db"), &meta, &plan.bundle)?;
     let hash = world.hash();
-    let parts = world
-        .parts()
-        .iter()
-        .map(|(_, part)| crate::recorder::replay::short(*part))
-        .collect();
-    recorder.start(hash, parts, world.keyframe());
+    let recorder = record(&plan.dir, &meta, &plan.bundle, &world, plan.past.as_mut())?;
 
     let scores = world.scores();
     let picture = world.picture();
+    let (since, shown) = match plan.past {
+        Some(past) => split(past),
+        None => <_>::default(),
+    };
     let feed = if watched {
         let statics = statics(
             &plan.scenario,
@@ -147,8 +164,14 @@ pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
             &catalogue,
         );
         Some(
-            Feed::start(&statics, &picture, scores.clone(), plan.epoch, ticks)
-                .map_err(io("starting the feed's thread"))?,
+            Feed::start(
+                &statics,
+                &picture,
+                scores.clone(),
+                plan.epoch,
+                (shown, ticks),
+            )
+            .map_err(io("starting the feed's thread"))?,
         )
     } else {
         None
@@ -173,6 +196,12 @@ pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
         let desks = plan.seated.iter().map(Seated::has_desk).collect();
         greeter.share(super::shared::terms(spec).info(), desks);
     }
+    for (seat, past) in since.seats.iter().enumerate() {
+        if let Some(state) = &past.remembered {
+            greeter.remember(seat, state.clone());
+        }
+    }
+    greeter.resume(since.seats.iter().map(|seat| seat.resumed).collect());
     let shown = plan
         .seated
         .iter()
@@ -193,6 +222,7 @@ pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
             budget: plan.budget,
             files,
             seclusion: plan.seclusion,
+            _lock: plan.lock,
         },
         board: Board::new(&names),
         catalogue,
@@ -205,7 +235,73 @@ pub fn prepare(plan: Plan, watched: bool) -> Result<Ready, RunError> {
         world,
         scores,
         hash,
+        since,
     })
+}
+
+/// The recording: a new one, or that of the past, with what its last host could not write any more.
+fn record(
+    dir: &Path,
+    meta: &RunMeta,
+    bundle: &Bundle,
+    world: &World,
+    past: Option<&mut Past>,
+) -> Result<Recorder, RunError> {
+    let begin = |recorder: &Recorder, world: &World| {
+        let parts = world.parts();
+        let parts = parts.iter().map(|(_, part)| short(*part)).collect();
+        recorder.start(world.hash(), parts, world.keyframe());
+    };
+    let Some(past) = past else {
+        let recorder = Recorder::create(&dir.join("run.db"), meta, bundle)?;
+        begin(&recorder, world);
+        return Ok(recorder);
+    };
+    let (recorder, _) = Recorder::reopen(dir)?;
+    recorder.go_on();
+    if let Some(first) = past.unstarted.take() {
+        begin(&recorder, &first);
+    }
+    for output in past.unwritten.drain(..) {
+        recorder.outcome(Outcome {
+            output: Arc::new(output),
+            at_us: past.at_us,
+            step_us: 0,
+        });
+    }
+    recorder.note(Note {
+        tick: past.tick,
+        seat: None,
+        kind: "resumed",
+        text: format!("the run goes on from tick {}", past.tick),
+        data: String::new(),
+    });
+    Ok(recorder)
+}
+
+/// The session of a seat's program, where the host chooses it.
+fn session(seated: &Seated) -> Option<String> {
+    match &seated.agent {
+        Agent::Process(program) => match &program.adapter {
+            AdapterPlan::Claude(plan) => Some(plan.session.clone()),
+            AdapterPlan::Acp(_) | AdapterPlan::Stdio => None,
+        },
+        Agent::Builtin(_) | Agent::Mcp { .. } => None,
+    }
+}
+
+fn split(past: Past) -> (Since, feed::picture::Past) {
+    let shown = feed::picture::Past {
+        tick: past.tick,
+        metrics: past.metrics,
+    };
+    let since = Since {
+        tick: past.tick,
+        seats: past.seats,
+        taken: past.taken,
+        at_us: past.at_us,
+    };
+    (since, shown)
 }
 
 fn statics(

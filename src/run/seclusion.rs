@@ -151,11 +151,14 @@ impl Seclusion {
             passable(&state)?;
             let link = std::mem::replace(&mut made.folder, state.join("agents"));
             passable(&made.folder)?;
-            symlink(&made.folder, &link).map_err(|source| SeclusionError::Io {
-                what: "making the link",
-                path: link,
-                source,
-            })?;
+            // It is there already where a run goes on.
+            if fs::read_link(&link).ok().as_ref() != Some(&made.folder) {
+                symlink(&made.folder, &link).map_err(|source| SeclusionError::Io {
+                    what: "making the link",
+                    path: link,
+                    source,
+                })?;
+            }
         } else {
             passable(&made.folder)?;
         }

@@ -74,13 +74,15 @@ pub(super) struct Desks<'a> {
     pub(super) open: &'a [(usize, String)],
 }
 
-/// Opens the shared tree, makes the desks and their doors, and tells what stands there; before any process is started.
+/// Opens the shared tree, makes the desks and their doors, and tells what stands there; before any process is started. Of
+/// the facts up to `taken` the world has been told.
 pub(super) async fn open(
     spec: &FilesSpec,
     dir: &Path,
     recorder: &Recorder,
     desks: Desks<'_>,
     prepared: &Prepared,
+    (tick, taken): (u64, u64),
 ) -> Result<(Shared, News), RunError> {
     let terms = terms(spec);
     let limits: Vec<(&str, &ProcessLimits)> = prepared
@@ -131,14 +133,18 @@ pub(super) async fn open(
     let runtime = tokio::runtime::Handle::current();
     let making = tokio::task::spawn_blocking(move || {
         let _runtime = runtime.enter();
-        let (mut files, _) = SharedFiles::open(&folder, journal, terms, &tree, 0)?;
+        let (mut files, repaired) = SharedFiles::open(&folder, journal, terms, &tree, taken)?;
+        files.set_tick(tick);
         files.seat(plans)?;
         let standing = files.standing()?;
-        Ok::<_, FilesError>((files, standing))
+        Ok::<_, FilesError>((files, standing, repaired))
     });
-    let (files, standing) = making
+    let (files, standing, repaired) = making
         .await
         .map_err(|error| RunError::Bug(error.to_string()))??;
+    if !repaired.is_nothing() {
+        tracing::info!("{repaired}");
+    }
     let doors = doors
         .into_iter()
         .filter_map(|(seat, door)| Some((files.asker(seat)?.clone(), door)))

@@ -25,7 +25,7 @@ use super::players::Players;
 use super::progress::{Progress, Standings};
 use super::shared::{Done, Shared};
 use super::world_thread::WorldThread;
-use super::{RunError, Timing};
+use super::{INTERRUPTED, RunError, Timing};
 use crate::feed::handover::Feed;
 use crate::feed::wire::Phase;
 use crate::recorder::writer::{Outcome, Recorder};
@@ -65,6 +65,8 @@ pub(super) struct TickLoop {
     pub(super) calls: mpsc::Receiver<ModelCall>,
     pub(super) scores: Vec<f64>,
     pub(super) hash: u128,
+    /// How long the run had gone on before this host.
+    pub(super) since: Duration,
 }
 
 /// Whether the first tick waits for a seat.
@@ -98,7 +100,7 @@ impl TickLoop {
             "agents are ready"
         );
         if *self.stop.borrow() {
-            return Ok("interrupted".into());
+            return Ok(INTERRUPTED.into());
         }
         for seat in 0..self.hopeful.len() {
             if self.board.status(seat) == Status::Ready {
@@ -173,7 +175,7 @@ impl TickLoop {
         let mut events = Vec::with_capacity(EVENTS);
         loop {
             if *self.stop.borrow() {
-                return Closed::End("interrupted".into());
+                return Closed::End(INTERRUPTED.into());
             }
             let nobody = self.door.present() == 0;
             if nobody && self.nobody_may_come() {
@@ -244,7 +246,7 @@ impl TickLoop {
         self.hash = output.hash;
         self.recorder.outcome(Outcome {
             output: output.clone(),
-            at_us: begin.elapsed().as_micros() as u64,
+            at_us: (self.since + begin.elapsed()).as_micros() as u64,
             step_us,
         });
         if tick.is_multiple_of(KEYFRAME_EVERY) {

@@ -14,6 +14,7 @@ mod host;
 mod isolation;
 mod questions;
 mod recording;
+mod resume;
 mod seats;
 mod shared_feed;
 mod storm;

@@ -275,6 +275,7 @@ mod tests {
                 ticks: 9,
             },
             remembered: None,
+            resumed: None,
         })
     }
 

@@ -86,6 +86,21 @@ pub struct Hello {
     pub time: Time,
     /// What an earlier process of this seat asked the host to remember; null if nothing.
     pub remembered: Option<Value>,
+    /// Where the seat stands in a run that its host has resumed; absent in one that it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resumed: Option<Resumed>,
+}
+
+/// Where a seat stands in a run that was cut off and goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Resumed {
+    /// The tick that is observed next; what an earlier process did for it, or later, never happened.
+    pub tick: u64,
+    /// How many acts of the seat the world has taken.
+    pub acts: u64,
+    /// The tick that the last of them answered; null if there was none.
+    pub last_act: Option<u64>,
 }
 
 /// A scenario's name (its folder) and title.

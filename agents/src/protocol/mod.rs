@@ -13,7 +13,8 @@ pub use decode::{DecodeError, DecodeErrorKind, decode_from_agent, decode_to_agen
 pub use message::{
     Act, ActionCall, ActionResult, ActionSpec, Answer, AskFiles, AskLease, AskPublish, End, Files,
     FilesInfo, FilesWhat, FromAgent, Heard, Hello, How, LeaseWhat, Limits, Log, Observe,
-    PublishWhen, Question, QuestionSpec, Ready, Remember, ScenarioName, Time, TimeMode, ToAgent,
+    PublishWhen, Question, QuestionSpec, Ready, Remember, Resumed, ScenarioName, Time, TimeMode,
+    ToAgent,
 };
 pub use schema::schema;
 

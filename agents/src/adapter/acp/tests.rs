@@ -52,6 +52,7 @@ fn hello(remembered: Option<Value>) -> ToAgent {
             ticks: 9,
         },
         remembered,
+        resumed: None,
     }))
 }
 

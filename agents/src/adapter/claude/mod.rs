@@ -85,6 +85,7 @@ impl Claude {
     /// A seat before its first process.
     pub fn new(plan: ClaudePlan) -> Self {
         Self {
+            has_session: plan.has_session,
             plan,
             lines: Lines::new(LINE_BYTES),
             state: State::Greeting,
@@ -93,7 +94,6 @@ impl Claude {
             play: Play::default(),
             held: None,
             waiting: Waiting::default(),
-            has_session: false,
             is_greeted: false,
             over: false,
             told: BTreeMap::new(),

@@ -9,6 +9,7 @@ use crate::protocol::{End, Observe};
 fn plan(turn: Turn) -> ClaudePlan {
     ClaudePlan {
         session: "11111111-2222-4333-8444-555555555555".into(),
+        has_session: false,
         model: Some("m".into()),
         effort: None,
         turn,

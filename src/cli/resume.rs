@@ -1,0 +1,194 @@
+//! `formicarium resume`: goes on with a run whose host has ended, from its last committed tick.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use formicarium_agents::Nursery;
+use formicarium_agents::isolation::uid::UidRange;
+use formicarium_engine::Mode;
+use thiserror::Error;
+
+use super::assemble::{self, Given, SetUpError};
+use super::live::{self, LiveArgs};
+use super::run::{Durability, duration};
+use super::{Exit, LogFormat, fail};
+use crate::library;
+use crate::recorder::reader::Recording;
+use crate::recorder::seek::SeekError;
+use crate::recorder::{RecorderError, RunEnd};
+use crate::run::lock::{LockError, RunLock, await_gone};
+use crate::run::past::Past;
+use crate::run::seclusion::{self, SeclusionError, Wanted};
+use crate::run::{INTERRUPTED, Plan, SeatSummary, Summary};
+
+#[derive(Debug, Args)]
+pub(super) struct ResumeArgs {
+    /// A run's folder.
+    run: PathBuf,
+    /// Seat another agent from now on, before the cast does; the pattern may have * and ?. May be given again.
+    #[arg(long, value_name = "SEATS=COMMAND")]
+    agent: Vec<String>,
+    /// Longest wait for answers in lockstep, such as 200ms, 10s or 5m. Default: as the run had it.
+    #[arg(long, value_parser = duration)]
+    deadline: Option<Duration>,
+    /// Last tick, counted from the run's beginning; 0 = no end. Default: as the run had it.
+    #[arg(long)]
+    ticks: Option<u64>,
+    #[command(flatten)]
+    live: LiveArgs,
+    /// How the kernel keeps agents apart. Default: as the run had it.
+    #[arg(long, value_enum)]
+    isolation: Option<Wanted>,
+    /// Users that seats may have, at isolation level uid.
+    #[arg(long, value_name = "FIRST-LAST", default_value_t = UidRange::DEFAULT)]
+    uids: UidRange,
+    /// What the recording survives from now on. Default: as the run had it.
+    #[arg(long, value_enum)]
+    durability: Option<Durability>,
+}
+
+#[derive(Debug, Error)]
+enum ResumeError {
+    #[error(transparent)]
+    Recorder(#[from] RecorderError),
+    #[error(transparent)]
+    Seek(#[from] SeekError),
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    Seclusion(#[from] SeclusionError),
+    #[error(transparent)]
+    SetUp(#[from] SetUpError),
+    #[error("the recording speaks of an isolation level that this host does not know: {0}")]
+    Level(String),
+}
+
+/// What there is to do.
+enum Found {
+    Ended(Summary),
+    Open(Box<Plan>),
+}
+
+pub(super) fn run(args: &ResumeArgs, logs: LogFormat) -> Exit {
+    // Before any thread, and while the process is small: keepers share its pages.
+    let nursery = match Nursery::start() {
+        Ok(nursery) => nursery,
+        Err(error) => return fail(Exit::Failed, &error),
+    };
+    match find(args) {
+        Ok(Found::Ended(summary)) => {
+            live::report(&summary, args.live.json);
+            Exit::Good
+        }
+        Ok(Found::Open(plan)) => live::drive(*plan, &args.live, nursery, logs),
+        Err(ResumeError::SetUp(error)) => error.tell(),
+        Err(error @ (ResumeError::Seclusion(_) | ResumeError::Recorder(_))) => {
+            fail(Exit::Usage, &error)
+        }
+        Err(error) => fail(Exit::Failed, &error),
+    }
+}
+
+fn find(args: &ResumeArgs) -> Result<Found, ResumeError> {
+    let dir = match args.run.is_file() {
+        // Its run.db was named.
+        true => args.run.parent().unwrap_or(&args.run).to_owned(),
+        false => args.run.clone(),
+    };
+    let dir = std::path::absolute(&dir).unwrap_or(dir);
+    // Before anything is written there: a folder that is no run's is left alone.
+    drop(Recording::open(&dir)?);
+    let lock = RunLock::take(&dir)?;
+    // Only now: the last host may have written until a moment ago.
+    let recording = Recording::open(&dir)?;
+    if let Some(end) = &recording.end
+        && end.reason != INTERRUPTED
+        && args
+            .ticks
+            .is_none_or(|ticks| ticks != 0 && ticks <= end.ticks)
+    {
+        return Ok(Found::Ended(summary(&recording, end, dir)));
+    }
+    let meta = recording.meta.clone();
+    let wanted = match args.isolation {
+        Some(wanted) => wanted,
+        None => clap::ValueEnum::from_str(&meta.isolation, false)
+            .map_err(|_| ResumeError::Level(meta.isolation.clone()))?,
+    };
+    // Probing wants a process with one thread, and there is only this one yet.
+    let level = seclusion::level(Some(wanted), args.uids)?;
+    await_gone(&dir)?;
+
+    let mut options = meta.options.clone();
+    options.agents.splice(0..0, args.agent.iter().cloned());
+    if let Some(deadline) = args.deadline {
+        options.deadline_ms = Some(deadline.as_millis() as u64);
+    }
+    options.ticks = args.ticks.or(options.ticks).or(Some(meta.ticks));
+    let bundle = recording.bundle()?;
+    let folder = match options.folder.clone().filter(|folder| folder.is_dir()) {
+        Some(folder) => folder,
+        // As the recording has it: the original may be gone.
+        None => library::lay_out(&bundle, &meta.scenario, &dir.join("source"))
+            .map_err(SetUpError::from)?,
+    };
+    let given = Given {
+        run: meta.run.clone(),
+        dir: dir.clone(),
+        scenario: assemble::load(&bundle)?,
+        bundle,
+        set: meta.set.clone(),
+        seed: meta.seed,
+        mode: Some(match meta.mode.as_str() {
+            "realtime" => Mode::Realtime,
+            _ => Mode::Lockstep,
+        }),
+        hz: (meta.hz > 0.0).then_some(meta.hz),
+        level,
+        uids: args.uids,
+        durability: match args.durability {
+            Some(durability) => durability.word().to_owned(),
+            None => meta.durability.clone(),
+        },
+        command: format!("formicarium run {}", meta.scenario),
+        options,
+    };
+    let mut plan = given.check()?.seat(&folder, lock)?;
+    let (past, mut world) = Past::read(&recording)?;
+    if let Some(ticks) = plan.options.ticks {
+        world.set_ticks(ticks);
+    }
+    plan.world = world;
+    let sessions: Vec<Option<String>> =
+        meta.seats.iter().map(|seat| seat.session.clone()).collect();
+    let begun: Vec<bool> = past.seats.iter().map(|seat| seat.has_session).collect();
+    assemble::with_sessions(&mut plan, &sessions, &begun);
+    plan.past = Some(past);
+    Ok(Found::Open(Box::new(plan)))
+}
+
+/// What a run came to that has ended already.
+fn summary(recording: &Recording, end: &RunEnd, dir: PathBuf) -> Summary {
+    let seats = recording
+        .meta
+        .seats
+        .iter()
+        .zip(&end.scores)
+        .zip(&end.status);
+    Summary {
+        run: recording.meta.run.clone(),
+        dir,
+        ticks: end.ticks,
+        hash: end.hash.clone(),
+        end: end.reason.clone(),
+        seats: seats
+            .map(|((seat, score), status)| SeatSummary {
+                seat: seat.seat.clone(),
+                score: *score,
+                status: status.clone().into(),
+                trouble: None,
+            })
+            .collect(),
+    }
+}

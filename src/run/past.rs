@@ -1,0 +1,130 @@
+//! What a run that goes on begins with: everything that its recording says of the time before.
+//!
+//! Only reads. Must not know how agents are started.
+
+use formicarium_agents::protocol::Resumed;
+use formicarium_engine::{InputBody, TickInput, TickOutput, World};
+use serde_json::Value;
+
+use crate::recorder::RecorderError;
+use crate::recorder::reader::Recording;
+use crate::recorder::replay::initial_world;
+use crate::recorder::seek::{SeekError, world_at};
+
+/// The past of a run.
+pub struct Past {
+    /// Steps done.
+    pub tick: u64,
+    /// What the last steps put out that the recording does not have: the input is the commit point.
+    pub unwritten: Vec<TickOutput>,
+    /// The world before the first step, where the recording does not have it.
+    pub unstarted: Option<World>,
+    /// Microseconds from the start of the run to the last tick.
+    pub at_us: u64,
+    /// By seat.
+    pub seats: Vec<SeatPast>,
+    /// The last fact of the shared files that an input holds; 0 for none.
+    pub taken: u64,
+    /// Values of the metrics, by tick.
+    pub metrics: Vec<(u64, Vec<f64>)>,
+}
+
+/// The past of a seat.
+#[derive(Debug, Clone)]
+pub struct SeatPast {
+    /// What its agent is told.
+    pub resumed: Resumed,
+    /// What it had asked to remember.
+    pub remembered: Option<Value>,
+    /// The world takes it for gone or absent.
+    pub missed: bool,
+    /// Its agent's program had begun its session.
+    pub has_session: bool,
+    /// Tokens, calls and dollars that it had used.
+    pub spent: (u64, u64, f64),
+}
+
+impl Past {
+    /// Reads a recording up to its last committed tick; the world as it is then.
+    ///
+    /// # Errors
+    /// See [`SeekError`].
+    pub fn read(recording: &Recording) -> Result<(Past, World), SeekError> {
+        let tick = recording.last_tick()?;
+        let hashed = recording.last_hashed()?;
+        let (world, unwritten) = world_at(recording, hashed.unwrap_or(0), tick)?;
+        let resumed = Resumed {
+            tick,
+            acts: 0,
+            last_act: None,
+        };
+        let mut seats = vec![
+            SeatPast {
+                resumed,
+                remembered: None,
+                missed: false,
+                has_session: false,
+                spent: (0, 0, 0.0),
+            };
+            world.seats().len()
+        ];
+        let mut taken = 0;
+        recording.inputs(|input: TickInput| -> Result<(), RecorderError> {
+            for entry in &input.seats {
+                let Some(seat) = seats.get_mut(entry.seat.index()) else {
+                    continue;
+                };
+                match &entry.body {
+                    InputBody::Act(_) => {
+                        seat.resumed.acts += 1;
+                        seat.resumed.last_act = Some(input.tick - 1);
+                        seat.missed = false;
+                    }
+                    InputBody::Back => seat.missed = false,
+                    InputBody::Absent | InputBody::Exited { .. } => seat.missed = true,
+                    InputBody::File(fact) => taken = taken.max(fact.number),
+                    InputBody::Late => {}
+                }
+            }
+            Ok(())
+        })?;
+        for (seat, state) in recording.remembered(tick)? {
+            if let Some(seat) = seats.get_mut(seat as usize) {
+                seat.remembered = serde_json::from_str(&state).ok();
+            }
+        }
+        for seat in recording.seats_with_sessions()? {
+            if let Some(seat) = seats.get_mut(seat as usize) {
+                seat.has_session = true;
+            }
+        }
+        for cost in recording.costs()? {
+            let names = world.seats().iter();
+            if let Some(seat) = names
+                .zip(&mut seats)
+                .find(|(info, _)| info.name == cost.seat)
+            {
+                let (tokens, calls, usd) = &mut seat.1.spent;
+                *tokens += cost.input_tokens
+                    + cost.output_tokens
+                    + cost.cache_read_tokens
+                    + cost.cache_write_tokens;
+                *calls += cost.calls;
+                *usd += cost.usd;
+            }
+        }
+        let past = Past {
+            tick,
+            unwritten,
+            unstarted: match hashed {
+                Some(_) => None,
+                None => Some(initial_world(recording)?),
+            },
+            at_us: recording.last_at_us()?,
+            seats,
+            taken,
+            metrics: recording.metrics()?,
+        };
+        Ok((past, world))
+    }
+}
