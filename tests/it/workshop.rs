@@ -139,6 +139,9 @@ fn the_build_names_what_is_wrong() {
         "<!-- end of part two -->",
         "- [P](chapters/preface.md) and [N](chapters/nobody.md)",
     );
+    let long = format!("chapters/{}.md", "a".repeat(300));
+    let twice = format!("{twice}[out](../page.md) [folder](chapters/folder.md) [long]({long})\n");
+    fs::create_dir(book.join("chapters/folder.md")).expect("a folder");
     fs::write(book.join("toc.md"), twice).expect("written");
     fs::write(
         book.join("chapters/lost.md"),
@@ -149,10 +152,13 @@ fn the_build_names_what_is_wrong() {
     assert_eq!(code, Some(1));
     for line in [
         "toc.md:10: the link chapters/nobody.md leads nowhere\n",
+        "toc.md:11: the link ../page.md leads nowhere\n",
+        "toc.md:11: the link chapters/folder.md leads nowhere\n",
+        &format!("toc.md:11: the link {long} leads nowhere\n"),
         "chapters/preface.md:1: it stands in the table of contents 2 times, not once\n",
         "chapters/lost.md:1: it stands in the table of contents 0 times, not once\n",
         "chapters/lost.md:1: its first line is no title (# Title)\n",
-        "1 chapters, 4 links, 4 broken\n",
+        "1 chapters, 7 links, 7 broken\n",
     ] {
         assert!(words.contains(line), "{line:?} is not in {words}");
     }

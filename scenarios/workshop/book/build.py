@@ -1,7 +1,8 @@
 """Builds the book: python3 build.py [--json] [--out FILE]. Ends with status 1 if something is wrong with it.
 
 Says each fault as `file:line: what`, then a line with the counts; with --json only the counts, as one object. With --out
-the pages go into one file, in the order of the table of contents. Needs nothing but Python.
+the pages go into one file, in the order of the table of contents. A link that leaves the book is a fault: what it leads to
+is not there for whoever has the book. Needs nothing but Python.
 """
 import json
 import re
@@ -13,19 +14,29 @@ TOC = BOOK / "toc.md"
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 
 
-def links(page: Path) -> list[tuple[int, str, Path]]:
+def leads(page: Path, target: str) -> Path | None:
+    """The file of the book that a link of a page leads to; none if there is no such file."""
+    try:
+        at = (page.parent / target.split("#")[0]).resolve()
+        return at if at.is_relative_to(BOOK) and at.is_file() else None
+    except (OSError, RuntimeError, ValueError):
+        # A name that no file can have, or links in a circle.
+        return None
+
+
+def links(page: Path) -> list[tuple[int, str, Path | None]]:
     """The links of a page to other pages: line, as written, where they lead."""
     found = []
     for number, line in enumerate(page.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         for target in LINK.findall(line):
             if not re.match(r"[a-z]+:|#", target):
-                found.append((number, target, (page.parent / target.split("#")[0]).resolve()))
+                found.append((number, target, leads(page, target)))
     return found
 
 
 def main(arguments: list[str]) -> int:
     faults = []
-    chapters = sorted((BOOK / "chapters").glob("*.md"))
+    chapters = sorted(page for page in (BOOK / "chapters").glob("*.md") if page.is_file())
     if not TOC.is_file():
         faults.append("toc.md:1: there is no table of contents")
     pages = ([TOC] if TOC.is_file() else []) + chapters
@@ -34,9 +45,9 @@ def main(arguments: list[str]) -> int:
         name = page.relative_to(BOOK)
         for line, target, at in links(page):
             count += 1
-            if not at.is_file():
+            if at is None:
                 faults.append(f"{name}:{line}: the link {target} leads nowhere")
-            if page == TOC:
+            elif page == TOC:
                 listed.append(at)
     for page in chapters:
         name = page.relative_to(BOOK)
