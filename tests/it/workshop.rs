@@ -98,6 +98,53 @@ fn sixteen_writers_settle_too() {
     is_whole(&out, 16, 5);
 }
 
+/// A build says at each tick something else that no binder can use, and in the end counts.
+const BAD_BUILD: &str = r#"
+import os, sys, time
+with open("built", "a") as built:
+    built.write(".")
+said = ["5", "{}", "null", '{"chapters": 1, "links": 1, "broken": NaN}', '{"chapters": -1, "links": true, "broken": 0}']
+time_now = os.path.getsize("built") - 1
+if time_now < len(said):
+    print(said[time_now])
+elif time_now == len(said):
+    sys.stdout.buffer.write(b"\xff\xfe")
+elif time_now == len(said) + 1:
+    # Whatever it reads here, it is not the host's next message.
+    print("[" * 100000, sys.stdin.read())
+elif time_now == len(said) + 2:
+    time.sleep(3600)
+elif time_now == len(said) + 3:
+    sys.exit("out of paper")
+else:
+    print('{"chapters": 7, "links": 8, "broken": 3, "by": "hand"}')
+"#;
+
+#[test]
+fn the_binder_outlives_a_bad_build() {
+    let folder = Folder::new("workshop-bad-build");
+    let scenario = folder.path("scenario");
+    copy(&root().join("scenarios/workshop"), &scenario);
+    folder.write("scenario/book/build.py", BAD_BUILD);
+    let out = folder.path("run");
+    let more = "--set writers=1 --set ticks=12 --agent writer-*=builtin:noop";
+    let mut args = vec![scenario.to_str().expect("UTF-8")];
+    args.extend(more.split(' '));
+    let summary = run(&out, &args);
+    for seat in summary["seats"].as_array().expect("seats") {
+        assert_eq!(seat["trouble"], Value::Null, "{summary}");
+    }
+    assert_replays(&out);
+    assert_eq!((metric(&out, "chapters"), metric(&out, "broken")), (7, 3));
+    let made = "SELECT count(*) FROM events WHERE name = 'report.made'";
+    assert_eq!(query_int(&out, made), 1, "what is no count is not told");
+    let thoughts = query_text(&out, "SELECT text FROM notes WHERE kind = 'thought'");
+    for why in ["does not end within", "out of paper"] {
+        let told = |text: &String| text.starts_with("the build does not run") && text.contains(why);
+        assert!(thoughts.iter().any(told), "{why} is not in {thoughts:?}");
+    }
+}
+
 #[test]
 fn who_leases_waits_and_nobody_collides() {
     let folder = Folder::new("workshop-leased");
