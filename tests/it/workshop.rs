@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::host::{Folder, assert_replays, copy, query_int, query_text, root, run};
+use crate::host::{Folder, assert_replays, copy, output, query_int, query_text, root, run};
 
 fn play(folder: &Folder, more: &[&str]) -> std::path::PathBuf {
     let out = folder.path("run");
@@ -41,7 +41,7 @@ fn build(book: &Path, more: &[&str]) -> Output {
         .expect("Python")
 }
 
-/// Each writer's line stands in the table of contents once, in its part, in its last draft; the build is content.
+/// Each writer's line stands in the table of contents once, in its part, in its last of so many drafts; the build is content.
 fn is_whole(out: &Path, writers: usize, drafts: i64) {
     let book = out.join("shared");
     let toc = fs::read_to_string(book.join("toc.md")).expect("the table of contents");
@@ -84,6 +84,7 @@ fn who_leases_nothing_collides_and_merges() {
         assert_eq!(metric(&out, "leased") + metric(&out, "leases"), 0);
         let kept = "SELECT CAST(body AS TEXT) FROM contents JOIN refusals ON kept = hash WHERE reason = 'conflict'";
         let kept = query_text(&out, kept);
+        assert!(!kept.is_empty(), "what collided is kept");
         assert!(
             kept.iter().all(|text| text.contains(", draft ")),
             "{kept:?}"
@@ -96,6 +97,32 @@ fn sixteen_writers_settle_too() {
     let folder = Folder::new("workshop-16");
     let out = play(&folder, &["--set", "writers=16", "--set", "ticks=48"]);
     is_whole(&out, 16, 5);
+}
+
+#[test]
+fn the_shortest_run_is_whole_too() {
+    let folder = Folder::new("workshop-too-short");
+    let out = folder.path("run");
+    let out = out.to_str().expect("UTF-8");
+    let refused = output(&[
+        "run",
+        "scenarios/workshop",
+        "--set",
+        "ticks=5",
+        "--headless",
+        "--out",
+        out,
+    ]);
+    let words = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        !refused.status.success() && words.contains("ticks"),
+        "{words}"
+    );
+    for cast in ["contended", "leased"] {
+        let folder = Folder::new(&format!("workshop-shortest-{cast}"));
+        let out = play(&folder, &["--cast", cast, "--set", "ticks=6"]);
+        is_whole(&out, 4, 1);
+    }
 }
 
 /// A build says at each tick something else that no binder can use, and in the end counts.
