@@ -18,7 +18,7 @@ use crate::run::progress::Progress;
 use crate::run::{self, Plan, RunError, Summary, Upstream};
 
 /// Who may watch, and how the end is told.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(super) struct LiveArgs {
     /// Port of the page; the next free one if it is taken, 0 for any.
     #[arg(long, default_value_t = 7878)]

@@ -9,6 +9,7 @@ mod desk;
 mod diagnose;
 mod doctor;
 mod files;
+mod fork;
 mod live;
 mod replay;
 mod resume;
@@ -59,6 +60,8 @@ enum Command {
     Run(Box<run::RunArgs>),
     /// Go on with a run whose host has ended, from its last committed tick.
     Resume(Box<resume::ResumeArgs>),
+    /// Branch off a run at a tick: a new run with the same history until then, which goes on by itself.
+    Fork(Box<fork::ForkArgs>),
     /// Check a scenario and its casts; exits 2 and shows every fault if it is broken.
     Check(check::CheckArgs),
     /// Re-execute a recording and compare every hash; exits 3 if it differs or is damaged.
@@ -87,6 +90,7 @@ pub fn main() -> ExitCode {
         // forked before any thread.
         Command::Run(args) => run::run(*args, arguments.log_format),
         Command::Resume(args) => resume::run(&args, arguments.log_format),
+        Command::Fork(args) => fork::run(*args, arguments.log_format),
         Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Bridge(args) => bridge::run(&args),

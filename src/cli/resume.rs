@@ -26,17 +26,24 @@ use crate::run::{INTERRUPTED, Plan, SeatSummary, Summary};
 pub(super) struct ResumeArgs {
     /// A run's folder.
     run: PathBuf,
+    #[command(flatten)]
+    changes: Changes,
+    #[command(flatten)]
+    live: LiveArgs,
+}
+
+/// What may be other than in the recording.
+#[derive(Debug, Args)]
+pub(super) struct Changes {
     /// Seat another agent from now on, before the cast does; the pattern may have * and ?. May be given again.
     #[arg(long, value_name = "SEATS=COMMAND")]
-    agent: Vec<String>,
+    pub(super) agent: Vec<String>,
     /// Longest wait for answers in lockstep, such as 200ms, 10s or 5m. Default: as the run had it.
     #[arg(long, value_parser = duration)]
     deadline: Option<Duration>,
     /// Last tick, counted from the run's beginning; 0 = no end. Default: as the run had it.
     #[arg(long)]
-    ticks: Option<u64>,
-    #[command(flatten)]
-    live: LiveArgs,
+    pub(super) ticks: Option<u64>,
     /// How the kernel keeps agents apart. Default: as the run had it.
     #[arg(long, value_enum)]
     isolation: Option<Wanted>,
@@ -49,7 +56,7 @@ pub(super) struct ResumeArgs {
 }
 
 #[derive(Debug, Error)]
-enum ResumeError {
+pub(super) enum ResumeError {
     #[error(transparent)]
     Recorder(#[from] RecorderError),
     #[error(transparent)]
@@ -82,11 +89,20 @@ pub(super) fn run(args: &ResumeArgs, logs: LogFormat) -> Exit {
             Exit::Good
         }
         Ok(Found::Open(plan)) => live::drive(*plan, &args.live, nursery, logs),
-        Err(ResumeError::SetUp(error)) => error.tell(),
-        Err(error @ (ResumeError::Seclusion(_) | ResumeError::Recorder(_))) => {
-            fail(Exit::Usage, &error)
+        Err(error) => error.tell(),
+    }
+}
+
+impl ResumeError {
+    /// Prints it; the exit status that goes with it.
+    pub(super) fn tell(self) -> Exit {
+        match self {
+            ResumeError::SetUp(error) => error.tell(),
+            ResumeError::Seclusion(_)
+            | ResumeError::Recorder(_)
+            | ResumeError::Seek(SeekError::Beyond { .. }) => fail(Exit::Usage, &self),
+            _ => fail(Exit::Failed, &self),
         }
-        Err(error) => fail(Exit::Failed, &error),
     }
 }
 
@@ -105,11 +121,23 @@ fn find(args: &ResumeArgs) -> Result<Found, ResumeError> {
     if let Some(end) = &recording.end
         && end.reason != INTERRUPTED
         && args
+            .changes
             .ticks
             .is_none_or(|ticks| ticks != 0 && ticks <= end.ticks)
     {
         return Ok(Found::Ended(summary(&recording, end, dir)));
     }
+    let plan = plan(&args.changes, &recording, dir, lock)?;
+    Ok(Found::Open(Box::new(plan)))
+}
+
+/// The plan by which a recording goes on.
+pub(super) fn plan(
+    args: &Changes,
+    recording: &Recording,
+    dir: PathBuf,
+    lock: RunLock,
+) -> Result<Plan, ResumeError> {
     let meta = recording.meta.clone();
     let wanted = match args.isolation {
         Some(wanted) => wanted,
@@ -155,7 +183,7 @@ fn find(args: &ResumeArgs) -> Result<Found, ResumeError> {
         options,
     };
     let mut plan = given.check()?.seat(&folder, lock)?;
-    let (past, mut world) = Past::read(&recording)?;
+    let (past, mut world) = Past::read(recording)?;
     if let Some(ticks) = plan.options.ticks {
         world.set_ticks(ticks);
     }
@@ -165,7 +193,7 @@ fn find(args: &ResumeArgs) -> Result<Found, ResumeError> {
     let begun: Vec<bool> = past.seats.iter().map(|seat| seat.has_session).collect();
     assemble::with_sessions(&mut plan, &sessions, &begun);
     plan.past = Some(past);
-    Ok(Found::Open(Box::new(plan)))
+    Ok(plan)
 }
 
 /// What a run came to that has ended already.

@@ -7,6 +7,7 @@
 
 pub mod export;
 pub mod files;
+pub mod fork;
 pub mod reader;
 pub mod replay;
 pub mod schema;
@@ -56,9 +57,23 @@ pub struct RunMeta {
     pub parts: Vec<String>,
     /// Names of the metrics.
     pub metrics: Vec<String>,
+    /// Where the run branched off another; none for one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
     /// What was asked of the host, so that another can go on as this one did.
     #[serde(default)]
     pub options: RunOptions,
+}
+
+/// The run that a fork branched off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// Its id.
+    pub run: String,
+    /// The last tick that both have.
+    pub tick: u64,
+    /// The world's hash at that tick.
+    pub hash: String,
 }
 
 /// What a run was asked for besides its scenario, seed and parameters.

@@ -214,6 +214,19 @@ impl Recording {
         read().map_err(|error| self.sql(error))
     }
 
+    /// The last fact of the shared tree that the inputs up to a tick hold; 0 for none.
+    pub fn taken(&self, tick: u64) -> Result<u64, RecorderError> {
+        self.connection
+            .query_row(
+                "SELECT coalesce(max(json_extract(e.value, '$.body.v.number')), 0) FROM inputs, json_each(inputs.body, '$.seats') e \
+                 WHERE tick <= ?1 AND json_extract(e.value, '$.body.t') = 'file'",
+                [tick as i64],
+                |row| row.get::<_, i64>(0),
+            )
+            .map(|number| number.max(0) as u64)
+            .map_err(|error| self.sql(error))
+    }
+
     /// The seats whose agent's program has told of a session: a new process may go on with it.
     pub fn seats_with_sessions(&self) -> Result<Vec<u32>, RecorderError> {
         let read = || -> rusqlite::Result<Vec<u32>> {

@@ -88,19 +88,7 @@ pub struct Recorder {
 impl Recorder {
     /// Creates `path` (which must not exist), writes what the run starts from and starts the thread.
     pub fn create(path: &Path, meta: &RunMeta, bundle: &Bundle) -> Result<Recorder, RecorderError> {
-        let sql = |source| RecorderError::Sql {
-            path: path.to_owned(),
-            source,
-        };
-        if path.exists() {
-            return Err(RecorderError::Foreign {
-                path: path.to_owned(),
-                why: "a file of that name is there already; choose another --out".into(),
-            });
-        }
-        let mut connection = Connection::open(path).map_err(sql)?;
-        prepare(&mut connection, meta, bundle).map_err(sql)?;
-        Recorder::start_thread(path, connection, meta)
+        Recorder::start_thread(path, create_file(path, meta, bundle)?, meta)
     }
 
     /// Opens the recording of a run's folder whose host has ended, however it did, to go on with it. Says what it was
@@ -242,6 +230,27 @@ impl Recorder {
     fn push(&self, command: Command) {
         let _ = self.commands.send(command);
     }
+}
+
+/// Creates a recording with what a run starts from. For a process that must not have a second thread.
+pub(super) fn create_file(
+    path: &Path,
+    meta: &RunMeta,
+    bundle: &Bundle,
+) -> Result<Connection, RecorderError> {
+    let sql = |source| RecorderError::Sql {
+        path: path.to_owned(),
+        source,
+    };
+    if path.exists() {
+        return Err(RecorderError::Foreign {
+            path: path.to_owned(),
+            why: "a file of that name is there already; choose another --out".into(),
+        });
+    }
+    let mut connection = Connection::open(path).map_err(sql)?;
+    prepare(&mut connection, meta, bundle).map_err(sql)?;
+    Ok(connection)
 }
 
 fn set_durability(connection: &Connection, meta: &RunMeta) -> rusqlite::Result<()> {

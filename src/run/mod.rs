@@ -329,6 +329,7 @@ pub async fn execute(
         scores,
         hash,
         since: Duration::from_micros(since.at_us),
+        ended: since.ended,
     };
     let outcome = run.run().await;
     if let Ok(reason) = &outcome {

@@ -21,6 +21,8 @@ pub struct Past {
     pub unstarted: Option<World>,
     /// Microseconds from the start of the run to the last tick.
     pub at_us: u64,
+    /// Why the world has ended, if it has.
+    pub ended: Option<String>,
     /// By seat.
     pub seats: Vec<SeatPast>,
     /// The last fact of the shared files that an input holds; 0 for none.
@@ -52,7 +54,11 @@ impl Past {
     pub fn read(recording: &Recording) -> Result<(Past, World), SeekError> {
         let tick = recording.last_tick()?;
         let hashed = recording.last_hashed()?;
-        let (world, unwritten) = world_at(recording, hashed.unwrap_or(0), tick)?;
+        // The last step is made again in any case: it says whether the world has ended.
+        let from = hashed.unwrap_or(0).min(tick.saturating_sub(1));
+        let (world, mut unwritten) = world_at(recording, from, tick)?;
+        let ended = unwritten.last().and_then(|output| output.ended.clone());
+        unwritten.retain(|output| hashed.is_none_or(|hashed| output.tick > hashed));
         let resumed = Resumed {
             tick,
             acts: 0,
@@ -121,6 +127,7 @@ impl Past {
                 None => Some(initial_world(recording)?),
             },
             at_us: recording.last_at_us()?,
+            ended,
             seats,
             taken,
             metrics: recording.metrics()?,

@@ -54,6 +54,7 @@ pub(super) struct Since {
     pub(super) seats: Vec<SeatPast>,
     pub(super) taken: u64,
     pub(super) at_us: u64,
+    pub(super) ended: Option<String>,
 }
 
 /// What is left of a plan once the world has moved to its thread.
@@ -143,6 +144,7 @@ pub fn prepare(mut plan: Plan, watched: bool) -> Result<Ready, RunError> {
             .iter()
             .map(|metric| metric.name.clone())
             .collect(),
+        parent: None,
         options: plan.options.clone(),
     };
     let hash = world.hash();
@@ -300,6 +302,7 @@ fn split(past: Past) -> (Since, feed::picture::Past) {
         seats: past.seats,
         taken: past.taken,
         at_us: past.at_us,
+        ended: past.ended,
     };
     (since, shown)
 }

@@ -67,6 +67,8 @@ pub(super) struct TickLoop {
     pub(super) hash: u128,
     /// How long the run had gone on before this host.
     pub(super) since: Duration,
+    /// Why the world had ended before this host, if it had.
+    pub(super) ended: Option<String>,
 }
 
 /// Whether the first tick waits for a seat.
@@ -92,6 +94,12 @@ impl TickLoop {
     /// Runs until the end; returns its reason.
     pub(super) async fn run(&mut self) -> Result<String, RunError> {
         let begin = Instant::now();
+        // Cut off between its last tick and its end.
+        let (tick, last) = (self.door.tick(), self.timing.last());
+        let reached = (last != 0 && tick >= last).then(|| reached(tick));
+        if let Some(reason) = self.ended.take().or(reached) {
+            return Ok(reason);
+        }
         self.await_agents().await;
         tracing::info!(
             ready = self.board.count(Status::Ready),
@@ -232,9 +240,10 @@ impl TickLoop {
         self.recorder.acknowledged(committed).await?;
 
         let output: Arc<TickOutput> = Arc::from(output);
-        let ended = output.ended.clone().or_else(|| {
-            (self.timing.last() == tick).then(|| format!("tick {tick} of {tick} reached"))
-        });
+        let ended = output
+            .ended
+            .clone()
+            .or_else(|| (self.timing.last() == tick).then(|| reached(tick)));
         if let Some(files) = &self.files {
             files.set_tick(tick);
             if ended.is_none() {
@@ -373,6 +382,11 @@ impl TickLoop {
             away: self.board.count(Status::Starting) + self.board.count(Status::Exited),
         });
     }
+}
+
+/// The end of a run that made all its ticks.
+fn reached(tick: u64) -> String {
+    format!("tick {tick} of {tick} reached")
 }
 
 /// The next thing that the shared files have done; never where there are none.

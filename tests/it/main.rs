@@ -9,6 +9,7 @@ mod desk;
 mod escape;
 mod faults;
 mod feed;
+mod fork;
 mod goldens;
 mod host;
 mod isolation;

@@ -1,0 +1,106 @@
+//! `formicarium fork`: a new run with the history of another up to a tick, which goes on from there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use formicarium_agents::Nursery;
+
+use super::assemble::SetUpError;
+use super::live::{self, LiveArgs};
+use super::resume::{self, Changes, ResumeError};
+use super::{Exit, LogFormat, fail};
+use crate::cast;
+use crate::recorder::reader::Recording;
+use crate::recorder::seek::{SeekError, world_at};
+use crate::recorder::{Parent, SeatMeta, fork, hash_text};
+use crate::run::Plan;
+use crate::run::lock::RunLock;
+
+#[derive(Debug, Args)]
+pub(super) struct ForkArgs {
+    /// The folder of the run to branch off.
+    run: PathBuf,
+    /// The last tick that both have in common.
+    #[arg(long, value_name = "TICK")]
+    at: u64,
+    /// Folder of the fork; must be empty or not there. Default: runs/<id>.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Leave a seat without an agent from then on: its body waits. The pattern may have * and ?. May be given again.
+    #[arg(long, value_name = "SEATS")]
+    drop: Vec<String>,
+    #[command(flatten)]
+    changes: Changes,
+    #[command(flatten)]
+    live: LiveArgs,
+}
+
+pub(super) fn run(args: ForkArgs, logs: LogFormat) -> Exit {
+    // Before any thread, and while the process is small: keepers share its pages.
+    let nursery = match Nursery::start() {
+        Ok(nursery) => nursery,
+        Err(error) => return fail(Exit::Failed, &error),
+    };
+    let live = args.live.clone();
+    match plan(args) {
+        Ok(plan) => live::drive(plan, &live, nursery, logs),
+        Err(error) => error.tell(),
+    }
+}
+
+fn plan(mut args: ForkArgs) -> Result<Plan, ResumeError> {
+    let parent = Recording::open(&args.run)?;
+    let last = parent.last_tick()?;
+    if args.at > last {
+        let tick = args.at;
+        return Err(SeekError::Beyond { tick, last }.into());
+    }
+    // The hash of the tick that both share; made again, so that a damaged parent is found before it is copied.
+    let (world, _) = world_at(&parent, args.at, args.at)?;
+    let mut meta = parent.meta.clone();
+    let stamp = jiff::Timestamp::now();
+    let word: u16 = rand::random();
+    meta.run = format!(
+        "{}-{}-{word:04x}",
+        meta.scenario,
+        stamp.strftime("%Y%m%d-%H%M%S")
+    );
+    meta.started_unix = stamp.as_second().max(0) as u64;
+    meta.host_version = env!("CARGO_PKG_VERSION").into();
+    meta.parent = Some(Parent {
+        run: parent.meta.run.clone(),
+        tick: args.at,
+        hash: hash_text(world.hash()),
+    });
+    // The fork's own recording says who plays from here on, also to whoever resumes it.
+    let dropped = args
+        .drop
+        .iter()
+        .map(|seats| format!("{seats}=builtin:noop"));
+    let changed: Vec<String> = dropped.chain(args.changes.agent.drain(..)).collect();
+    for given in changed.iter().rev() {
+        let (pattern, agent) = given.split_once('=').unwrap_or((given, ""));
+        let fits = |seat: &&mut SeatMeta| cast::matches(pattern.trim(), &seat.seat);
+        for seat in meta.seats.iter_mut().filter(fits) {
+            seat.agent = agent.trim().to_owned();
+            seat.session = None;
+        }
+    }
+    meta.options.agents.splice(0..0, changed);
+    meta.options.ticks = args.changes.ticks.or(meta.options.ticks);
+    let dir = args.out.clone();
+    let dir = dir.unwrap_or_else(|| Path::new("runs").join(&meta.run));
+    let dir = std::path::absolute(&dir).unwrap_or(dir);
+    if fs::read_dir(&dir).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(SetUpError::Occupied(dir).into());
+    }
+    fs::create_dir_all(&dir).map_err(|source| SetUpError::Io {
+        what: format!("making the run's folder {}", dir.display()),
+        source,
+    })?;
+    let lock = RunLock::take(&dir)?;
+    fork::branch(&parent, args.at, &dir, &meta)?;
+    let recording = Recording::open(&dir)?;
+    resume::plan(&args.changes, &recording, dir, lock)
+}
