@@ -268,12 +268,11 @@ impl TickLoop {
             tick,
         };
         for (seat, result) in &refused {
-            let data = json!({"action": result.action, "code": result.code});
+            let data = json!({"action": result.action, "code": result.code, "by": "door"});
             to.note(*seat, "rejected", "action.rejected", &result.reason, data);
         }
         for rejection in &output.rejections {
-            let data =
-                json!({"action": self.catalogue.name(rejection.action), "code": rejection.code});
+            let data = json!({"action": self.catalogue.name(rejection.action), "code": rejection.code, "by": "world"});
             to.note(
                 rejection.seat.index(),
                 "rejected",
