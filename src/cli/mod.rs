@@ -8,6 +8,7 @@ mod cost;
 mod desk;
 mod diagnose;
 mod doctor;
+mod export;
 mod files;
 mod fork;
 mod live;
@@ -78,6 +79,8 @@ enum Command {
     Cost(cost::CostArgs),
     /// Read the files that the agents of a run shared: any version of any file.
     Files(files::FilesArgs),
+    /// Write a recording as tables: Parquet, CSV or JSON Lines.
+    Export(export::ExportArgs),
     /// Show which agent programs this machine has, how many seats of each it can hold, and how they can be kept apart.
     Doctor(doctor::DoctorArgs),
 }
@@ -98,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Runs(args) => runs::run(&args),
         Command::Cost(args) => cost::run(&args),
         Command::Files(args) => files::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     };
     ExitCode::from(exit as u8)

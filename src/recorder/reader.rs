@@ -356,6 +356,22 @@ impl Recording {
             .map_err(|error| self.sql(error))
     }
 
+    /// Until what is returned is dropped, all that is read is of one moment, also while the run goes on.
+    pub(crate) fn moment(&self) -> Result<rusqlite::Transaction<'_>, RecorderError> {
+        let moment = self.connection.unchecked_transaction();
+        moment.map_err(|error| self.sql(error))
+    }
+
+    /// The open file; it can only be read.
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Whether the run has ended by now.
+    pub(crate) fn has_end(&self) -> Result<bool, RecorderError> {
+        Ok(meta_value(&self.connection, &self.path, "end")?.is_some())
+    }
+
     pub(super) fn sql(&self, source: rusqlite::Error) -> RecorderError {
         RecorderError::Sql {
             path: self.path.clone(),
@@ -363,7 +379,7 @@ impl Recording {
         }
     }
 
-    pub(super) fn damaged(&self, tick: u64, why: String) -> RecorderError {
+    pub(crate) fn damaged(&self, tick: u64, why: String) -> RecorderError {
         RecorderError::Damaged {
             path: self.path.clone(),
             tick,

@@ -76,8 +76,7 @@ impl Recording {
     /// The recording cannot be read, or a row of it is damaged.
     pub fn history(&self) -> Result<Option<History>, RecorderError> {
         // One transaction: of a run that goes on, facts and inputs are those of one moment.
-        let moment = self.connection.unchecked_transaction();
-        let _moment = moment.map_err(|error| self.sql(error))?;
+        let _moment = self.moment()?;
         if !self.has_facts()? {
             return Ok(None);
         }
@@ -155,7 +154,7 @@ impl Recording {
     }
 
     /// Recordings of early hosts have no such table.
-    fn has_facts(&self) -> Result<bool, RecorderError> {
+    pub(crate) fn has_facts(&self) -> Result<bool, RecorderError> {
         self.connection
             .prepare_cached("SELECT 1 FROM sqlite_master WHERE name = 'file_facts'")
             .and_then(|mut statement| statement.exists([]))
@@ -171,7 +170,7 @@ impl Recording {
     }
 
     /// Numbers of facts with the ticks whose inputs they are in.
-    fn entered(&self) -> Result<BTreeMap<u64, u64>, RecorderError> {
+    pub(crate) fn entered(&self) -> Result<BTreeMap<u64, u64>, RecorderError> {
         // Inputs that hold no fact need not be parsed. In a text that an agent wrote the quotes are escaped.
         let mut statement = self
             .connection

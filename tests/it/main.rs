@@ -7,6 +7,7 @@ mod claude_desk;
 mod command_line;
 mod desk;
 mod escape;
+mod export;
 mod faults;
 mod feed;
 mod fork;

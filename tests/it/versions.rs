@@ -98,7 +98,7 @@ fn paths(answer: &Value) -> Vec<String> {
 }
 
 /// toc.md: @1 of the scenario, @2 of ada in tick 2 (published in 1), @3 removed in tick 3; bob refused while ada holds it.
-fn recorded(run: &Path) -> Recorder {
+pub fn recorded(run: &Path) -> Recorder {
     let recorder = recorder(run);
     let journal = recorder.journal().expect("a journal");
     let opened = Broker::open(run, Box::new(journal), Limits::default(), 0);
