@@ -7,8 +7,9 @@ PAGE_SOURCES := $(shell find viewer/src viewer/public -type f 2>/dev/null) viewe
 
 AGENTS := $(or $(CARGO_TARGET_DIR),target)/agents
 MCP := $(or $(CARGO_TARGET_DIR),target)/mcp
+EXPORT := $(or $(CARGO_TARGET_DIR),target)/export
 
-.PHONY: run build agents viewer test test-all test-agents test-tools test-viewer test-rust test-page bench storm image image-test lint fmt bless clean
+.PHONY: run build agents viewer test test-all test-agents test-tools test-viewer test-rust test-export test-page bench storm image image-test lint fmt bless clean
 
 ## Build everything and watch eight harvesters share a field of apples. Others than these: make run CAST=greedy
 run: build
@@ -34,13 +35,14 @@ $(PAGE): $(PAGE_SOURCES)
 test:
 	@target=$$(sh tests/target.sh) && CARGO_TARGET_DIR="$$target" $(MAKE) --no-print-directory test-all
 
-test-all: test-tools build test-viewer test-rust test-agents test-page
+test-all: test-tools build test-viewer test-rust test-export test-agents test-page
 
 ## Programs that tests need; installed where that may be done, named where not. Without the real coding agents their
 ## tests say that they were not run, and the others are.
 test-tools:
 	@sh tests/tools.sh
 	@sh tests/mcp/install.sh $(MCP) || echo "NOT TESTED: seats for MCP clients, whose client could not be installed (see above)" >&2
+	@sh tests/export/install.sh $(EXPORT) || echo "NOT TESTED: exported tables in polars, which could not be installed (see above)" >&2
 	@sh agents/examples/install.sh $(AGENTS) || echo "NOT TESTED: the real coding agents could not be installed (see above)" >&2
 
 test-viewer: $(PAGE)
@@ -50,6 +52,10 @@ test-rust: build
 	FORMICARIUM_BIN=$(abspath $(BIN)) $(CARGO) test --locked
 	python3 agents/examples/test_examples.py
 	FORMICARIUM_BIN=$(abspath $(BIN)) python3 scenarios/commons/claims.py --seeds 20
+
+## Exported tables, read by polars, and the pictures of docs/export/plots.py.
+test-export: build
+	@test ! -f $(EXPORT)/installed || FORMICARIUM_BIN=$(abspath $(BIN)) $(EXPORT)/venv/bin/python tests/export/test_export.py
 
 ## The stand-in of the model's API, what plays against it, and MCP clients with the protocol's own suite.
 test-agents: build
