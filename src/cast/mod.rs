@@ -232,6 +232,19 @@ pub fn load(bundle: &Bundle, name: &str) -> Result<Cast, CastError> {
     read::cast(&path, name, bytes).map_err(CastError::Broken)
 }
 
+/// BLAKE3 over the text of the cast `name` (nothing if there is none) and each of `overrides` as it was given, each with
+/// its length before it (64 bits, little-endian), hexadecimal.
+pub fn digest(bundle: &Bundle, name: &str, overrides: &[String]) -> String {
+    let text = bundle.get(&format!("casts/{name}.toml"));
+    let mut hasher = blake3::Hasher::new();
+    let overrides = overrides.iter().map(|given| given.as_bytes());
+    for part in std::iter::once(text.unwrap_or_default()).chain(overrides) {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().to_hex().to_string()
+}
+
 /// Reads `SEATS=COMMAND`. The command is split like a shell would; files named in it are copied.
 pub fn override_rule(given: &str) -> Result<Rule, CastError> {
     let wrong = |why: &str| CastError::Override {

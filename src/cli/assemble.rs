@@ -191,6 +191,7 @@ impl Checked {
             .filter(|seated| matches!(seated.agent, Agent::Process(_)))
             .count();
         let seclusion = Seclusion::new(given.level, given.uids, processes, &given.run, &given.dir)?;
+        let cast_digest = cast::digest(&given.bundle, &cast.name, &given.options.agents);
         let cast_name = match overrides.is_empty() {
             true => cast.name,
             false => format!("{} + --agent", cast.name),
@@ -206,6 +207,7 @@ impl Checked {
             world,
             seated,
             cast: cast_name,
+            cast_digest,
             casts,
             command: given.command,
             budget: cast.budget,

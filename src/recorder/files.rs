@@ -10,7 +10,7 @@ use formicarium_agents::broker::{
     Batch, ContentHash, Fact, Journal, JournalError, LeaseChange, LeaseFact, Marks, TreePath,
     Version,
 };
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Params, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Params};
 
 use super::RecorderError;
 use super::writer::Command;
@@ -152,59 +152,6 @@ impl Journal for FileJournal {
             )?,
         })
     }
-}
-
-/// Writes a batch; within the writer's transaction.
-pub(super) fn insert(connection: &Connection, batch: &Batch) -> rusqlite::Result<()> {
-    for (hash, body) in &batch.contents {
-        connection
-            .prepare_cached("INSERT OR IGNORE INTO contents VALUES (?1, ?2)")?
-            .execute(params![hash.to_string(), &body[..]])?;
-    }
-    for fact in &batch.facts {
-        let (kind, path, seat, tick, token) = match fact {
-            Fact::Version(version) => (
-                "version",
-                version.path.to_string(),
-                version.seat.as_deref(),
-                version.tick,
-                version.token,
-            ),
-            Fact::Refusal(refusal) => (
-                "refusal",
-                refusal.path.clone(),
-                refusal.seat.as_deref(),
-                refusal.tick,
-                None,
-            ),
-            Fact::Lease(lease) => (
-                "lease",
-                lease.scope.to_string(),
-                Some(lease.seat.as_str()),
-                lease.tick,
-                Some(lease.token),
-            ),
-        };
-        let body = serde_json::to_string(fact).expect("facts have string keys only");
-        connection
-            .prepare_cached("INSERT INTO file_facts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
-            .execute(params![
-                fact.sequence() as i64,
-                tick as i64,
-                kind,
-                path,
-                seat,
-                token.map(|token| token as i64),
-                body
-            ])?;
-    }
-    if let Some(below) = batch.tokens_below {
-        connection.execute(
-            "INSERT OR REPLACE INTO meta VALUES ('tokens_below', ?1)",
-            [below.to_string()],
-        )?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -23,10 +23,10 @@ const HISTORY: [&str; 11] = [
     "INSERT INTO costs (tick, seat, source, model, outcome, status, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, usd, ms) \
      SELECT tick, seat, source, model, outcome, status, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, usd, ms \
      FROM parent.costs WHERE tick < ?1 AND ?2 >= 0 ORDER BY id",
-    "INSERT INTO remembered SELECT * FROM parent.remembered WHERE tick < ?1 AND ?2 >= 0",
+    "INSERT INTO remembered (tick, seat, state) SELECT tick, seat, state FROM parent.remembered WHERE tick < ?1 AND ?2 >= 0 ORDER BY id",
     "INSERT INTO file_facts SELECT * FROM parent.file_facts WHERE ?1 >= 0 AND (sequence <= ?2 OR (seat IS NULL AND sequence < \
      coalesce((SELECT min(sequence) FROM parent.file_facts WHERE seat IS NOT NULL), sequence + 1)))",
-    "INSERT INTO contents SELECT * FROM parent.contents WHERE ?1 >= 0 AND ?2 >= 0 AND hash IN (SELECT json_extract(body, '$.state.hash') \
+    "INSERT INTO contents (hash, body) SELECT hash, body FROM parent.contents WHERE ?1 >= 0 AND ?2 >= 0 AND hash IN (SELECT json_extract(body, '$.state.hash') \
      FROM file_facts UNION SELECT json_extract(body, '$.merged') FROM file_facts UNION SELECT json_extract(body, '$.wanted.hash') \
      FROM file_facts)",
 ];
@@ -43,7 +43,7 @@ pub fn branch(
 ) -> Result<(), RecorderError> {
     let path = folder.join("run.db");
     // Tables, meta, seats and the scenario's files as for any run.
-    let mut connection = create_file(&path, meta, &parent.bundle()?)?;
+    let (mut connection, _) = create_file(&path, meta, &parent.bundle()?)?;
     let sql = |source| RecorderError::Sql {
         path: path.clone(),
         source,

@@ -5,11 +5,13 @@
 //! a shared tree to a folder. Knows the engine's data types; must not know agent processes, the feed
 //! or the command line.
 
+pub mod chain;
 pub mod export;
 pub mod files;
 pub mod fork;
 pub mod reader;
 pub mod replay;
+pub mod rows;
 pub mod schema;
 pub mod seek;
 pub mod versions;
@@ -57,6 +59,9 @@ pub struct RunMeta {
     pub parts: Vec<String>,
     /// Names of the metrics.
     pub metrics: Vec<String>,
+    /// Where it comes from; recordings of early hosts do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Provenance>,
     /// Where the run branched off another; none for one of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,
@@ -91,6 +96,17 @@ pub struct RunOptions {
     pub folder: Option<PathBuf>,
     /// The folder from which relative commands were meant.
     pub current: PathBuf,
+}
+
+/// Where a run comes from, besides what the world is made of. No input of the world.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// BLAKE3 of the cast's text and of each `--agent`, hexadecimal.
+    pub cast_digest: String,
+    /// BLAKE3 of the host's executable file, hexadecimal; empty if it could not be read.
+    pub host_digest: String,
+    /// The scenario's parameters with their values, those that `set` left alone too.
+    pub params: serde_json::Value,
 }
 
 /// One seat and who sat on it.

@@ -55,6 +55,12 @@ pub struct CostSum {
 impl Recording {
     /// Opens a recording by its folder or by its `run.db`.
     pub fn open(run: &Path) -> Result<Recording, RecorderError> {
+        let (path, connection) = Recording::connect(run)?;
+        Recording::of(path, connection)
+    }
+
+    /// Opens the file for reading, if it is a recording of this format; reads no table of it.
+    pub fn connect(run: &Path) -> Result<(PathBuf, Connection), RecorderError> {
         let path = if run.is_dir() {
             run.join("run.db")
         } else {
@@ -92,6 +98,15 @@ impl Recording {
                 known: schema::FORMAT,
             });
         }
+        Ok((path, connection))
+    }
+
+    /// A recording whose file is open.
+    pub fn of(path: PathBuf, connection: Connection) -> Result<Recording, RecorderError> {
+        let foreign = |why: String| RecorderError::Foreign {
+            path: path.clone(),
+            why,
+        };
         let meta = meta_value(&connection, &path, "run")?
             .ok_or_else(|| foreign("table meta has no row 'run'".into()))?;
         let meta =
@@ -204,8 +219,8 @@ impl Recording {
     pub fn remembered(&self, tick: u64) -> Result<Vec<(u32, String)>, RecorderError> {
         let read = || -> rusqlite::Result<Vec<(u32, String)>> {
             let mut statement = self.connection.prepare(
-                "SELECT seat, state FROM remembered r WHERE tick = \
-                 (SELECT max(tick) FROM remembered WHERE seat = r.seat AND tick < ?1) ORDER BY seat",
+                "SELECT seat, state FROM remembered WHERE id IN \
+                 (SELECT max(id) FROM remembered WHERE tick < ?1 GROUP BY seat) ORDER BY seat",
             )?;
             statement
                 .query_map([tick as i64], |row| Ok((row.get(0)?, row.get(1)?)))?

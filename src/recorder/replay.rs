@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use formicarium_engine::{Params, SEMANTICS, Scenario, TickInput, World};
+use formicarium_engine::{Diagnostic, Params, SEMANTICS, Scenario, TickInput, World};
 
 use super::reader::Recording;
 use super::{RecorderError, hash_text};
@@ -62,12 +62,15 @@ pub enum ReplayError {
 
 /// Builds the world that a recording starts from.
 pub fn initial_world(recording: &Recording) -> Result<World, ReplayError> {
-    let (scenario, params) = loaded(recording)?;
-    World::new(&scenario, &params, recording.meta.seed).map_err(words)
+    let (scenario, params) = setting(recording)?;
+    World::new(&scenario, &params, recording.meta.seed).map_err(broken)
 }
 
 /// The scenario inside a recording, with the parameters of its run.
-pub fn loaded(recording: &Recording) -> Result<(Scenario, Params), ReplayError> {
+///
+/// # Errors
+/// It does not load, or this host steps worlds by other rules.
+pub fn setting(recording: &Recording) -> Result<(Scenario, Params), ReplayError> {
     let meta = &recording.meta;
     if meta.semantics != SEMANTICS {
         return Err(ReplayError::Semantics {
@@ -76,15 +79,14 @@ pub fn loaded(recording: &Recording) -> Result<(Scenario, Params), ReplayError> 
             host: meta.host_version.clone(),
         });
     }
-    let bundle = recording.bundle()?;
-    let scenario = Scenario::load(&bundle).map_err(words)?;
-    let params = scenario.params(&meta.set).map_err(words)?;
+    let scenario = Scenario::load(&recording.bundle()?).map_err(broken)?;
+    let params = scenario.params(&meta.set).map_err(broken)?;
     Ok((scenario, params))
 }
 
-fn words(list: Vec<formicarium_engine::Diagnostic>) -> ReplayError {
-    let list: Vec<String> = list.iter().map(ToString::to_string).collect();
-    ReplayError::Scenario(list.join("; "))
+fn broken(list: Vec<Diagnostic>) -> ReplayError {
+    let words: Vec<String> = list.iter().map(ToString::to_string).collect();
+    ReplayError::Scenario(words.join("; "))
 }
 
 /// Re-executes the run at `path` and compares. `progress` is called with each tick done.

@@ -18,15 +18,17 @@ CREATE TABLE events (tick INTEGER NOT NULL, n INTEGER NOT NULL, name TEXT NOT NU
                      x INTEGER, y INTEGER, text TEXT, data TEXT, PRIMARY KEY (tick, n)) WITHOUT ROWID;
 CREATE TABLE metrics (tick INTEGER NOT NULL, name TEXT NOT NULL, value REAL, PRIMARY KEY (tick, name)) WITHOUT ROWID;
 CREATE TABLE notes (id INTEGER PRIMARY KEY, tick INTEGER NOT NULL, seat INTEGER, kind TEXT NOT NULL, text TEXT NOT NULL, data TEXT);
-CREATE TABLE remembered (seat INTEGER NOT NULL, tick INTEGER NOT NULL, state TEXT NOT NULL, PRIMARY KEY (seat, tick)) WITHOUT ROWID;
+CREATE TABLE remembered (id INTEGER PRIMARY KEY, tick INTEGER NOT NULL, seat INTEGER NOT NULL, state TEXT NOT NULL);
+CREATE INDEX remembered_of_seat ON remembered (seat, tick);
 CREATE TABLE scores (seat INTEGER PRIMARY KEY, score REAL NOT NULL, status TEXT NOT NULL);
 CREATE TABLE transcripts (id INTEGER PRIMARY KEY, tick INTEGER NOT NULL, seat INTEGER NOT NULL, kind TEXT NOT NULL, text TEXT NOT NULL, line TEXT NOT NULL);
 CREATE TABLE costs (id INTEGER PRIMARY KEY, tick INTEGER NOT NULL, seat INTEGER NOT NULL, source TEXT NOT NULL, model TEXT NOT NULL,
                     outcome TEXT NOT NULL, status INTEGER, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
                     cache_read_tokens INTEGER NOT NULL, cache_write_tokens INTEGER NOT NULL, usd REAL, ms INTEGER);
-CREATE TABLE contents (hash TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE contents (id INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE, body BLOB NOT NULL);
 CREATE TABLE file_facts (sequence INTEGER PRIMARY KEY, tick INTEGER NOT NULL, kind TEXT NOT NULL, path TEXT NOT NULL, seat TEXT,
                          token INTEGER, body TEXT NOT NULL);
+CREATE TABLE chain (block INTEGER PRIMARY KEY, tick INTEGER NOT NULL, previous TEXT NOT NULL, tables TEXT NOT NULL, digest TEXT NOT NULL);
 CREATE INDEX file_facts_of_path ON file_facts (path, sequence) WHERE kind = 'version';
 CREATE VIEW versions AS
   SELECT tick, path, json_extract(body, '$.number') AS version, seat, json_extract(body, '$.state.kind') AS kind,

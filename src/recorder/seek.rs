@@ -8,7 +8,7 @@ use formicarium_engine::{TickInput, TickOutput, World};
 
 use super::RecorderError;
 use super::reader::Recording;
-use super::replay::{ReplayError, initial_world, loaded};
+use super::replay::{ReplayError, initial_world, setting};
 
 /// Why a tick cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +58,7 @@ pub fn world_at(
     }
     let mut world = match recording.keyframe(from)? {
         Some((at, body)) => {
-            let (scenario, params) = loaded(recording)?;
+            let (scenario, params) = setting(recording)?;
             World::restore(&scenario, &params, recording.meta.seed, &body).map_err(|error| {
                 SeekError::Keyframe {
                     tick: at,

@@ -13,14 +13,14 @@ use std::time::Duration;
 
 use formicarium_agents::broker::Batch;
 use formicarium_engine::{Bundle, TickOutput};
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
-use super::files::{self, FileJournal};
+use super::chain::Chain;
+use super::files::FileJournal;
 use super::reader::Recording;
-use super::{
-    CostRow, Note, RecorderError, RunEnd, RunMeta, TranscriptRow, hash_text, input_check, schema,
-};
+use super::rows::Rows;
+use super::{CostRow, Note, RecorderError, RunEnd, RunMeta, TranscriptRow, schema};
 
 /// Commands that may wait for the writer before the tick loop blocks on it.
 const QUEUE: usize = 1024;
@@ -88,7 +88,8 @@ pub struct Recorder {
 impl Recorder {
     /// Creates `path` (which must not exist), writes what the run starts from and starts the thread.
     pub fn create(path: &Path, meta: &RunMeta, bundle: &Bundle) -> Result<Recorder, RecorderError> {
-        Recorder::start_thread(path, create_file(path, meta, bundle)?, meta)
+        let (connection, chain) = create_file(path, meta, bundle)?;
+        Recorder::start_thread(path, connection, chain, meta)
     }
 
     /// Opens the recording of a run's folder whose host has ended, however it did, to go on with it. Says what it was
@@ -107,7 +108,13 @@ impl Recorder {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&path, flags).map_err(sql)?;
         set_durability(&connection, &meta).map_err(sql)?;
-        Ok((Recorder::start_thread(&path, connection, &meta)?, meta))
+        // Last: what stands in the tables by now is what the chain goes on from.
+        let mut chain = Chain::resume(&connection).map_err(sql)?;
+        chain.settle(&connection).map_err(sql)?;
+        Ok((
+            Recorder::start_thread(&path, connection, chain, &meta)?,
+            meta,
+        ))
     }
 
     /// Says that the run goes on: an end that stands there was none.
@@ -118,11 +125,13 @@ impl Recorder {
     fn start_thread(
         path: &Path,
         connection: Connection,
+        chain: Chain,
         meta: &RunMeta,
     ) -> Result<Recorder, RecorderError> {
         let (commands, inbox) = sync_channel(QUEUE);
         let writer = Writer {
             connection,
+            chain,
             metrics: meta.metrics.clone(),
             is_full: meta.durability == POWER,
         };
@@ -237,7 +246,7 @@ pub(super) fn create_file(
     path: &Path,
     meta: &RunMeta,
     bundle: &Bundle,
-) -> Result<Connection, RecorderError> {
+) -> Result<(Connection, Chain), RecorderError> {
     let sql = |source| RecorderError::Sql {
         path: path.to_owned(),
         source,
@@ -249,8 +258,9 @@ pub(super) fn create_file(
         });
     }
     let mut connection = Connection::open(path).map_err(sql)?;
-    prepare(&mut connection, meta, bundle).map_err(sql)?;
-    Ok(connection)
+    let mut chain = Chain::new();
+    prepare(&mut connection, &mut chain, meta, bundle).map_err(sql)?;
+    Ok((connection, chain))
 }
 
 fn set_durability(connection: &Connection, meta: &RunMeta) -> rusqlite::Result<()> {
@@ -264,26 +274,22 @@ fn set_durability(connection: &Connection, meta: &RunMeta) -> rusqlite::Result<(
 }
 
 /// Pragmas, tables and the rows that a run starts from, in one transaction.
-fn prepare(connection: &mut Connection, meta: &RunMeta, bundle: &Bundle) -> rusqlite::Result<()> {
+fn prepare(
+    connection: &mut Connection,
+    chain: &mut Chain,
+    meta: &RunMeta,
+    bundle: &Bundle,
+) -> rusqlite::Result<()> {
     set_durability(connection, meta)?;
     let transaction = connection.transaction()?;
     schema::create(&transaction)?;
-    let json = serde_json::to_string(meta).expect("RunMeta has string keys only");
-    transaction.execute("INSERT INTO meta VALUES ('run', ?1)", [json])?;
-    for (path, body) in bundle.iter() {
-        transaction.execute("INSERT INTO bundle VALUES (?1, ?2)", params![path, body])?;
-    }
-    for (index, seat) in meta.seats.iter().enumerate() {
-        transaction.execute(
-            "INSERT INTO seats VALUES (?1, ?2, ?3, ?4)",
-            params![index as i64, seat.seat, seat.group, seat.agent],
-        )?;
-    }
+    Rows::new(&transaction, chain).prepare(meta, bundle)?;
     transaction.commit()
 }
 
 struct Writer {
     connection: Connection,
+    chain: Chain,
     metrics: Vec<String>,
     /// Each commit survives a power cut, not only those of files.
     is_full: bool,
@@ -352,9 +358,11 @@ impl Writer {
             self.connection.pragma_update(None, "synchronous", "FULL")?;
         }
         let transaction = self.connection.transaction()?;
+        let mut rows = Rows::new(&transaction, &mut self.chain);
         for command in batch {
-            insert(&transaction, command, &self.metrics)?;
+            rows.command(command, &self.metrics)?;
         }
+        rows.settle()?;
         transaction.commit()?;
         if harder {
             self.connection
@@ -394,149 +402,6 @@ fn gather(inbox: &Receiver<Command>, batch: &mut Vec<Command>) -> Gathered {
             return Gathered::Idle;
         }
     }
-}
-
-fn insert(connection: &Connection, command: &Command, metrics: &[String]) -> rusqlite::Result<()> {
-    match command {
-        Command::Input { tick, body, .. } => {
-            let text = std::str::from_utf8(body).expect("JSON is UTF-8");
-            connection
-                .prepare_cached("INSERT INTO inputs VALUES (?1, ?2, ?3)")?
-                .execute(params![*tick as i64, text, input_check(*tick, body)])?;
-        }
-        Command::Start {
-            hash,
-            parts,
-            keyframe,
-        } => {
-            insert_hashes(connection, 0, *hash, parts, 0, 0)?;
-            connection.execute("INSERT INTO keyframes VALUES (0, ?1)", [keyframe])?;
-        }
-        Command::Outcome(outcome) => insert_outcome(connection, outcome, metrics)?,
-        Command::Keyframe { tick, body } => {
-            connection
-                .prepare_cached("INSERT OR REPLACE INTO keyframes VALUES (?1, ?2)")?
-                .execute(params![*tick as i64, body])?;
-        }
-        Command::Note(note) => {
-            connection
-                .prepare_cached(
-                    "INSERT INTO notes (tick, seat, kind, text, data) VALUES (?1, ?2, ?3, ?4, ?5)",
-                )?
-                .execute(params![
-                    note.tick as i64,
-                    note.seat,
-                    note.kind,
-                    note.text,
-                    (!note.data.is_empty()).then_some(&note.data)
-                ])?;
-        }
-        Command::Remember { tick, seat, state } => {
-            connection
-                .prepare_cached("INSERT OR REPLACE INTO remembered VALUES (?1, ?2, ?3)")?
-                .execute(params![seat, *tick as i64, state])?;
-        }
-        Command::Transcript(row) => {
-            connection
-                .prepare_cached("INSERT INTO transcripts (tick, seat, kind, text, line) VALUES (?1, ?2, ?3, ?4, ?5)")?
-                .execute(params![row.tick as i64, row.seat, row.kind, row.text, row.line])?;
-        }
-        Command::Cost(row) => {
-            connection
-                .prepare_cached(
-                    "INSERT INTO costs (tick, seat, source, model, outcome, status, input_tokens, output_tokens, \
-                     cache_read_tokens, cache_write_tokens, usd, ms) \
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-                )?
-                .execute(params![
-                    row.tick as i64,
-                    row.seat,
-                    row.source,
-                    row.model,
-                    row.outcome,
-                    row.status,
-                    row.input_tokens as i64,
-                    row.output_tokens as i64,
-                    row.cache_read_tokens as i64,
-                    row.cache_write_tokens as i64,
-                    row.usd,
-                    row.ms.map(|ms| ms as i64)
-                ])?;
-        }
-        Command::Files { batch, .. } => files::insert(connection, batch)?,
-        Command::GoOn => {
-            connection.execute("DELETE FROM meta WHERE key = 'end'", [])?;
-        }
-        Command::Finish { end, .. } => {
-            let json = serde_json::to_string(end).expect("RunEnd has string keys only");
-            connection.execute("INSERT OR REPLACE INTO meta VALUES ('end', ?1)", [json])?;
-            let mut statement =
-                connection.prepare_cached("INSERT OR REPLACE INTO scores VALUES (?1, ?2, ?3)")?;
-            for (seat, (score, status)) in end.scores.iter().zip(&end.status).enumerate() {
-                statement.execute(params![seat as i64, score, status])?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn insert_hashes(
-    connection: &Connection,
-    tick: i64,
-    hash: u128,
-    parts: &[u64],
-    at_us: u64,
-    step_us: u64,
-) -> rusqlite::Result<()> {
-    let parts: Vec<u8> = parts.iter().flat_map(|part| part.to_le_bytes()).collect();
-    connection
-        .prepare_cached("INSERT INTO ticks VALUES (?1, ?2, ?3, ?4, ?5)")?
-        .execute(params![
-            tick,
-            hash_text(hash),
-            parts,
-            at_us as i64,
-            step_us as i64
-        ])?;
-    Ok(())
-}
-
-fn insert_outcome(
-    connection: &Connection,
-    outcome: &Outcome,
-    metrics: &[String],
-) -> rusqlite::Result<()> {
-    let output = &outcome.output;
-    let tick = output.tick as i64;
-    insert_hashes(
-        connection,
-        tick,
-        output.hash,
-        &output.parts,
-        outcome.at_us,
-        outcome.step_us,
-    )?;
-    let mut statement = connection
-        .prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?;
-    for (n, event) in output.events.iter().enumerate() {
-        let data = (!event.fields.is_empty()).then(|| fields_json(&event.fields));
-        statement.execute(params![
-            tick,
-            n as i64,
-            event.name,
-            event.seat.map(|seat| seat.0),
-            event.other.map(|seat| seat.0),
-            event.at.map(|at| at.0),
-            event.at.map(|at| at.1),
-            event.text,
-            data
-        ])?;
-    }
-    let mut statement = connection.prepare_cached("INSERT INTO metrics VALUES (?1, ?2, ?3)")?;
-    for (name, value) in metrics.iter().zip(&output.metrics) {
-        statement.execute(params![tick, name, value])?;
-    }
-    Ok(())
 }
 
 /// An event's fields as a JSON object, in their own order.

@@ -91,6 +91,8 @@ pub struct Plan {
     pub seated: Vec<Seated>,
     /// The cast's name.
     pub cast: String,
+    /// What [`crate::cast::digest`] says of it.
+    pub cast_digest: String,
     /// All casts of the scenario.
     pub casts: Vec<String>,
     /// Command line that starts such a run, without its cast; shown on the page.

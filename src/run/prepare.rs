@@ -27,7 +27,7 @@ use crate::feed::handover::Feed;
 use crate::feed::wire::{self, Static};
 use crate::recorder::replay::short;
 use crate::recorder::writer::{Outcome, Recorder};
-use crate::recorder::{Note, RunMeta, SeatMeta};
+use crate::recorder::{Note, Provenance, RunMeta, SeatMeta};
 
 /// A run ready to begin: recorded, with its feed open, agents not started yet.
 #[derive(Debug)]
@@ -146,6 +146,11 @@ pub fn prepare(mut plan: Plan, watched: bool) -> Result<Ready, RunError> {
             .collect(),
         parent: None,
         options: plan.options.clone(),
+        provenance: Some(Provenance {
+            cast_digest: plan.cast_digest,
+            host_digest: host_digest().unwrap_or_default(),
+            params: serde_json::to_value(&plan.params).unwrap_or_default(),
+        }),
     };
     let hash = world.hash();
     let recorder = record(&plan.dir, &meta, &plan.bundle, &world, plan.past.as_mut())?;
@@ -305,6 +310,13 @@ fn split(past: Past) -> (Since, feed::picture::Past) {
         ended: past.ended,
     };
     (since, shown)
+}
+
+/// BLAKE3 of the program that runs, whatever stands at its path by now.
+fn host_digest() -> std::io::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    std::io::copy(&mut std::fs::File::open("/proc/self/exe")?, &mut hasher)?;
+    Ok(hasher.finalize().to_hex().to_string())
 }
 
 fn statics(

@@ -1,0 +1,447 @@
+//! How rows get into `run.db`: one statement a table, and each row into the hash chain as it is written.
+//!
+//! `TABLES` is also what a verifier reads: every table in the order that the chain counts in. Must not know when rows are
+//! written, or why.
+
+use formicarium_agents::broker::{Batch, Fact};
+use formicarium_engine::{Bundle, Event};
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, ToSql, params};
+
+use super::chain::{Chain, encode, encode_ref, key_text, look};
+use super::writer::{Command, Outcome, fields_json};
+use super::{RunEnd, RunMeta, hash_text, input_check};
+
+/// How a table changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Rows are added; the first column is a tick or a number that rises.
+    Ticked,
+    /// Rows are added; SQLite numbers them in the first column.
+    Numbered,
+    /// Rows are replaced; the first column is the key.
+    Replaced,
+}
+
+/// A table of the recording.
+#[derive(Debug)]
+pub struct Table {
+    /// Its name.
+    pub name: &'static str,
+    /// How it changes.
+    pub kind: Kind,
+    /// The columns that the chain covers, the key first.
+    pub columns: &'static [&'static str],
+    /// The order in which it counts them, besides the key.
+    pub then_by: Option<&'static str>,
+    /// How a row is written; a [`Kind::Numbered`] one without its number.
+    insert: &'static str,
+}
+
+impl Table {
+    const fn new(name: &'static str, columns: &'static [&'static str], kind: Kind) -> Table {
+        Table {
+            name,
+            kind,
+            columns,
+            then_by: None,
+            insert: "",
+        }
+    }
+
+    const fn written(self, insert: &'static str) -> Table {
+        Table { insert, ..self }
+    }
+
+    /// Whether there is one row for each key.
+    pub fn is_unique(&self) -> bool {
+        self.then_by.is_none()
+    }
+
+    /// Calls `each` with key and encoded row, in order: all rows, or those after a key.
+    pub fn read(
+        &self,
+        connection: &Connection,
+        after: Option<i64>,
+        mut each: impl FnMut(ValueRef<'_>, &[u8]),
+    ) -> rusqlite::Result<()> {
+        let (name, key) = (self.name, self.columns[0]);
+        let (columns, then) = (self.columns.join(", "), self.then_by.unwrap_or(key));
+        let from = after.map_or(String::new(), |after| format!("WHERE {key} > {after}"));
+        let sql = format!("SELECT {columns} FROM {name} {from} ORDER BY {key}, {then}");
+        let mut statement = connection.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        let mut bytes = Vec::new();
+        while let Some(row) = rows.next()? {
+            bytes.clear();
+            for column in 0..self.columns.len() {
+                encode_ref(row.get_ref(column)?, &mut bytes);
+            }
+            each(row.get_ref(0)?, &bytes);
+        }
+        Ok(())
+    }
+}
+
+static META: Table = Table::new("meta", &["key", "value"], Kind::Replaced)
+    .written("INSERT OR REPLACE INTO meta VALUES (?1, ?2)");
+static BUNDLE: Table = Table::new("bundle", &["path", "body"], Kind::Replaced)
+    .written("INSERT INTO bundle VALUES (?1, ?2)");
+static SEATS: Table = Table::new("seats", &["seat", "name", "team", "agent"], Kind::Replaced)
+    .written("INSERT INTO seats VALUES (?1, ?2, ?3, ?4)");
+static INPUTS: Table = Table::new("inputs", &["tick", "body", "digest"], Kind::Ticked)
+    .written("INSERT INTO inputs VALUES (?1, ?2, ?3)");
+static TICKS: Table = Table::new(
+    "ticks",
+    &["tick", "hash", "parts", "at_us", "step_us"],
+    Kind::Ticked,
+)
+.written("INSERT INTO ticks VALUES (?1, ?2, ?3, ?4, ?5)");
+static KEYFRAMES: Table = Table::new("keyframes", &["tick", "body"], Kind::Ticked)
+    .written("INSERT OR REPLACE INTO keyframes VALUES (?1, ?2)");
+/// Table `events`: several rows a tick, in the order that they happened.
+pub static EVENTS: Table = Table {
+    then_by: Some("n"),
+    ..Table::new(
+        "events",
+        &[
+            "tick", "n", "name", "seat", "other", "x", "y", "text", "data",
+        ],
+        Kind::Ticked,
+    )
+    .written("INSERT INTO events VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")
+};
+/// Table `metrics`: several rows a tick, by name.
+pub static METRICS: Table = Table {
+    then_by: Some("name"),
+    ..Table::new("metrics", &["tick", "name", "value"], Kind::Ticked)
+        .written("INSERT INTO metrics VALUES (?1, ?2, ?3)")
+};
+static NOTES: Table = Table::new(
+    "notes",
+    &["id", "tick", "seat", "kind", "text", "data"],
+    Kind::Numbered,
+)
+.written("INSERT INTO notes (tick, seat, kind, text, data) VALUES (?1, ?2, ?3, ?4, ?5)");
+static REMEMBERED: Table = Table::new(
+    "remembered",
+    &["id", "tick", "seat", "state"],
+    Kind::Numbered,
+)
+.written("INSERT INTO remembered (tick, seat, state) VALUES (?1, ?2, ?3)");
+static SCORES: Table = Table::new("scores", &["seat", "score", "status"], Kind::Replaced)
+    .written("INSERT OR REPLACE INTO scores VALUES (?1, ?2, ?3)");
+static TRANSCRIPTS: Table = Table::new(
+    "transcripts",
+    &["id", "tick", "seat", "kind", "text", "line"],
+    Kind::Numbered,
+)
+.written("INSERT INTO transcripts (tick, seat, kind, text, line) VALUES (?1, ?2, ?3, ?4, ?5)");
+static COSTS: Table = Table::new(
+    "costs",
+    &[
+        "id",
+        "tick",
+        "seat",
+        "source",
+        "model",
+        "outcome",
+        "status",
+        "input_tokens",
+        "output_tokens",
+        "cache_read_tokens",
+        "cache_write_tokens",
+        "usd",
+        "ms",
+    ],
+    Kind::Numbered,
+)
+.written(
+    "INSERT INTO costs (tick, seat, source, model, outcome, status, input_tokens, output_tokens, \
+     cache_read_tokens, cache_write_tokens, usd, ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+);
+/// Without the bodies: the hash, which is their name, is checked against them.
+static CONTENTS: Table = Table::new("contents", &["id", "hash"], Kind::Numbered)
+    .written("INSERT OR IGNORE INTO contents (hash, body) VALUES (?1, ?2)");
+static FILE_FACTS: Table = Table::new(
+    "file_facts",
+    &["sequence", "tick", "kind", "path", "seat", "token", "body"],
+    Kind::Ticked,
+)
+.written("INSERT INTO file_facts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+
+/// All tables but the chain's own.
+pub static TABLES: [&Table; 15] = [
+    &META,
+    &BUNDLE,
+    &SEATS,
+    &INPUTS,
+    &TICKS,
+    &KEYFRAMES,
+    &EVENTS,
+    &METRICS,
+    &NOTES,
+    &REMEMBERED,
+    &SCORES,
+    &TRANSCRIPTS,
+    &COSTS,
+    &CONTENTS,
+    &FILE_FACTS,
+];
+
+/// Writes rows within a transaction.
+pub(super) struct Rows<'a> {
+    connection: &'a Connection,
+    chain: &'a mut Chain,
+    bytes: Vec<u8>,
+}
+
+impl<'a> Rows<'a> {
+    pub(super) fn new(connection: &'a Connection, chain: &'a mut Chain) -> Rows<'a> {
+        Rows {
+            connection,
+            chain,
+            bytes: Vec::new(),
+        }
+    }
+
+    fn put(&mut self, table: &'static Table, values: &[&dyn ToSql]) -> rusqlite::Result<()> {
+        let mut statement = self.connection.prepare_cached(table.insert)?;
+        if statement.execute(values)? == 0 {
+            // A content that is there already.
+            return Ok(());
+        }
+        self.bytes.clear();
+        let (mut covered, mut number) = (values, 0);
+        if table.kind == Kind::Numbered {
+            number = self.connection.last_insert_rowid();
+            encode(&number, &mut self.bytes);
+            covered = &values[..table.columns.len() - 1];
+        }
+        for value in covered {
+            encode(*value, &mut self.bytes);
+        }
+        let chain = &mut *self.chain;
+        let row = &self.bytes;
+        match table.kind {
+            Kind::Numbered => chain.append(table, number, row),
+            Kind::Ticked => look(values[0], |key| match key {
+                ValueRef::Integer(key) => chain.append(table, key, row),
+                other => unreachable!("the key of {} is a number, not {other:?}", table.name),
+            }),
+            Kind::Replaced => look(values[0], |key| {
+                chain.replace(table.name, key_text(key), Some(row));
+            }),
+        }
+        Ok(())
+    }
+
+    /// What a run starts from, and its block.
+    pub(super) fn prepare(&mut self, meta: &RunMeta, bundle: &Bundle) -> rusqlite::Result<()> {
+        let json = serde_json::to_string(meta).expect("RunMeta has string keys only");
+        self.put(&META, params!["run", json])?;
+        for (path, body) in bundle.iter() {
+            self.put(&BUNDLE, params![path, &body[..]])?;
+        }
+        for (index, seat) in meta.seats.iter().enumerate() {
+            let (name, team) = (&seat.seat, &seat.group);
+            self.put(&SEATS, params![index as i64, name, team, seat.agent])?;
+        }
+        self.settle()
+    }
+
+    /// Closes a block of the chain if it is time to.
+    pub(super) fn settle(&mut self) -> rusqlite::Result<()> {
+        self.chain.settle(self.connection)
+    }
+
+    /// Writes what a command brings. `metrics` are the names of a step's numbers.
+    pub(super) fn command(
+        &mut self,
+        command: &Command,
+        metrics: &[String],
+    ) -> rusqlite::Result<()> {
+        match command {
+            Command::Input { tick, body, .. } => {
+                let text = std::str::from_utf8(body).expect("JSON is UTF-8");
+                self.put(
+                    &INPUTS,
+                    params![*tick as i64, text, input_check(*tick, body)],
+                )
+            }
+            Command::Start {
+                hash,
+                parts,
+                keyframe,
+            } => {
+                self.hashes(0, *hash, parts, (0, 0))?;
+                self.put(&KEYFRAMES, params![0_i64, keyframe])
+            }
+            Command::Outcome(outcome) => self.outcome(outcome, metrics),
+            Command::Keyframe { tick, body } => self.put(&KEYFRAMES, params![*tick as i64, body]),
+            Command::Note(note) => {
+                let data = (!note.data.is_empty()).then_some(&note.data);
+                self.put(
+                    &NOTES,
+                    params![note.tick as i64, note.seat, note.kind, note.text, data],
+                )
+            }
+            Command::Remember { tick, seat, state } => {
+                self.put(&REMEMBERED, params![*tick as i64, seat, state])
+            }
+            Command::Transcript(row) => self.put(
+                &TRANSCRIPTS,
+                params![row.tick as i64, row.seat, row.kind, row.text, row.line],
+            ),
+            Command::Cost(row) => self.put(
+                &COSTS,
+                params![
+                    row.tick as i64,
+                    row.seat,
+                    row.source,
+                    row.model,
+                    row.outcome,
+                    row.status,
+                    row.input_tokens as i64,
+                    row.output_tokens as i64,
+                    row.cache_read_tokens as i64,
+                    row.cache_write_tokens as i64,
+                    row.usd,
+                    row.ms.map(|ms| ms as i64)
+                ],
+            ),
+            Command::Files { batch, .. } => self.files(batch),
+            Command::GoOn => self.go_on(),
+            Command::Finish { end, .. } => self.end(end),
+        }
+    }
+
+    /// The end that stands there was none.
+    fn go_on(&mut self) -> rusqlite::Result<()> {
+        let gone = self
+            .connection
+            .execute("DELETE FROM meta WHERE key = 'end'", [])?;
+        if gone > 0 {
+            self.chain.replace(META.name, "end".to_owned(), None);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, end: &RunEnd) -> rusqlite::Result<()> {
+        let json = serde_json::to_string(end).expect("RunEnd has string keys only");
+        self.put(&META, params!["end", json])?;
+        for (seat, (score, status)) in end.scores.iter().zip(&end.status).enumerate() {
+            self.put(&SCORES, params![seat as i64, score, status])?;
+        }
+        Ok(())
+    }
+
+    fn files(&mut self, batch: &Batch) -> rusqlite::Result<()> {
+        for (hash, body) in &batch.contents {
+            self.put(&CONTENTS, params![hash.to_string(), &body[..]])?;
+        }
+        for fact in &batch.facts {
+            let (kind, path, seat, tick, token) = fact_columns(fact);
+            let body = serde_json::to_string(fact).expect("facts have string keys only");
+            self.put(
+                &FILE_FACTS,
+                params![
+                    fact.sequence() as i64,
+                    tick as i64,
+                    kind,
+                    path,
+                    seat,
+                    token.map(|token| token as i64),
+                    body
+                ],
+            )?;
+        }
+        match batch.tokens_below {
+            Some(below) => self.put(&META, params!["tokens_below", below.to_string()]),
+            None => Ok(()),
+        }
+    }
+
+    fn hashes(
+        &mut self,
+        tick: i64,
+        hash: u128,
+        parts: &[u64],
+        (at_us, step_us): (u64, u64),
+    ) -> rusqlite::Result<()> {
+        let parts: Vec<u8> = parts.iter().flat_map(|part| part.to_le_bytes()).collect();
+        self.put(
+            &TICKS,
+            params![tick, hash_text(hash), parts, at_us as i64, step_us as i64],
+        )
+    }
+
+    fn outcome(&mut self, outcome: &Outcome, metrics: &[String]) -> rusqlite::Result<()> {
+        let output = &outcome.output;
+        let tick = output.tick as i64;
+        let times = (outcome.at_us, outcome.step_us);
+        self.hashes(tick, output.hash, &output.parts, times)?;
+        for (n, event) in output.events.iter().enumerate() {
+            with_event(tick, n, event, |values| self.put(&EVENTS, values))?;
+        }
+        for (name, value) in by_name(metrics, &output.metrics) {
+            self.put(&METRICS, params![tick, name, value])?;
+        }
+        Ok(())
+    }
+}
+
+/// A step's numbers in the order of their names, as the table has them.
+pub(super) fn by_name<'a>(names: &'a [String], values: &'a [f64]) -> Vec<(&'a String, &'a f64)> {
+    let mut pairs: Vec<_> = names.iter().zip(values).collect();
+    pairs.sort_unstable_by_key(|(name, _)| *name);
+    pairs
+}
+
+/// Calls `then` with the columns of an event's row.
+pub(super) fn with_event<T>(
+    tick: i64,
+    n: usize,
+    event: &Event,
+    then: impl FnOnce(&[&dyn ToSql]) -> T,
+) -> T {
+    let data = (!event.fields.is_empty()).then(|| fields_json(&event.fields));
+    then(params![
+        tick,
+        n as i64,
+        event.name,
+        event.seat.map(|seat| seat.0),
+        event.other.map(|seat| seat.0),
+        event.at.map(|at| at.0),
+        event.at.map(|at| at.1),
+        event.text,
+        data
+    ])
+}
+
+/// What a fact has in columns of its own: kind, path, seat, tick, token.
+pub(super) fn fact_columns(fact: &Fact) -> (&'static str, String, Option<&str>, u64, Option<u64>) {
+    match fact {
+        Fact::Version(version) => (
+            "version",
+            version.path.to_string(),
+            version.seat.as_deref(),
+            version.tick,
+            version.token,
+        ),
+        Fact::Refusal(refusal) => (
+            "refusal",
+            refusal.path.clone(),
+            refusal.seat.as_deref(),
+            refusal.tick,
+            None,
+        ),
+        Fact::Lease(lease) => (
+            "lease",
+            lease.scope.to_string(),
+            Some(lease.seat.as_str()),
+            lease.tick,
+            Some(lease.token),
+        ),
+    }
+}
