@@ -17,6 +17,7 @@ mod resume;
 mod run;
 mod runs;
 mod table;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -32,7 +33,7 @@ pub enum Exit {
     Failed = 1,
     /// The command line, a scenario or a cast is wrong.
     Usage = 2,
-    /// A replay differs, or a row of the recording is damaged.
+    /// A replay or another run differs, or a row of the recording is damaged.
     Different = 3,
 }
 
@@ -67,6 +68,9 @@ enum Command {
     Check(check::CheckArgs),
     /// Re-execute a recording and compare every hash; exits 3 if it differs or is damaged.
     Replay(replay::ReplayArgs),
+    /// Check that a recording is whole: chain, inputs, re-execution, keyframes, file versions; exits 3 and tells every fault
+    /// if it is not.
+    Verify(verify::VerifyArgs),
     /// What an ACP agent starts as its tool server: copies between its standard streams and a seat's socket.
     #[command(hide = true)]
     Bridge(bridge::BridgeArgs),
@@ -96,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Fork(args) => fork::run(*args, arguments.log_format),
         Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Bridge(args) => bridge::run(&args),
         Command::Desk(args) => desk::run(&args),
         Command::Runs(args) => runs::run(&args),

@@ -14,6 +14,7 @@ pub mod replay;
 pub mod rows;
 pub mod schema;
 pub mod seek;
+pub mod verify;
 pub mod versions;
 pub mod writer;
 

@@ -21,5 +21,6 @@ mod seats;
 mod shared_feed;
 mod storm;
 mod story;
+mod verify;
 mod versions;
 mod workshop;

@@ -1,0 +1,174 @@
+//! Says whether a recording is whole: everything that is wrong with it, each with its table, tick and row.
+//!
+//! Four looks at one moment of the file: `audit` recomputes the hash chain, `execution` makes each tick again, `files`
+//! follows the versions of the shared tree, and SQLite checks its own pages. Writes nothing, starts no process. Must not
+//! know who asks.
+
+mod audit;
+mod execution;
+mod files;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rusqlite::Connection;
+use serde::Serialize;
+
+use super::RecorderError;
+use super::reader::Recording;
+
+/// Faults of one table that are told; of more only the number.
+const TOLD: usize = 100;
+
+/// Something that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// The table; `shared` for the folder of the shared tree, empty for the file as a whole.
+    pub table: String,
+    /// The tick, where it belongs to one.
+    pub tick: Option<u64>,
+    /// The row, or the rows, in words.
+    pub row: Option<String>,
+    /// What is wrong.
+    pub why: String,
+}
+
+/// What a verification found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The run's id.
+    pub run: String,
+    /// Inputs.
+    pub ticks: u64,
+    /// Hash of the re-executed world after the last of them.
+    pub hash: Option<String>,
+    /// Whether the run came to its end. A run that was cut off, or still goes on, has none, and that is no fault.
+    pub ended: bool,
+    /// The hash chain; none in recordings of early hosts.
+    pub chain: Option<ChainReport>,
+    /// Keyframes that were restored.
+    pub keyframes: u64,
+    /// Facts of the shared tree.
+    pub facts: u64,
+    /// What could not be checked, and why.
+    pub unchecked: Vec<String>,
+    /// All that is wrong.
+    pub faults: Vec<Fault>,
+}
+
+/// The hash chain as it was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ChainReport {
+    /// Its blocks.
+    pub blocks: u64,
+    /// The digest of the last one: it stands for all that the chain covers.
+    pub digest: String,
+    /// Rows after the last block, which nothing covers yet: a host that is killed leaves some.
+    pub open: u64,
+}
+
+/// Collects faults, not without bound.
+#[derive(Debug, Default)]
+struct Faults {
+    list: Vec<Fault>,
+    counts: BTreeMap<String, usize>,
+}
+
+impl Faults {
+    fn add(&mut self, table: &str, tick: Option<u64>, row: Option<String>, why: impl Into<String>) {
+        let count = self.counts.entry(table.to_owned()).or_default();
+        *count += 1;
+        if *count <= TOLD {
+            self.list.push(Fault {
+                table: table.to_owned(),
+                tick,
+                row,
+                why: why.into(),
+            });
+        }
+    }
+
+    fn is_about(&self, table: &str) -> bool {
+        self.counts.contains_key(table)
+    }
+
+    fn finish(mut self) -> Vec<Fault> {
+        for (table, count) in self.counts {
+            if count > TOLD {
+                self.list.push(Fault {
+                    table,
+                    tick: None,
+                    row: None,
+                    why: format!("and {} more faults of this table", count - TOLD),
+                });
+            }
+        }
+        self.list
+    }
+}
+
+/// Verifies the recording of a run, which may still go on.
+///
+/// # Errors
+/// It cannot be opened, or is none of ours.
+pub fn verify(run: &Path) -> Result<Report, RecorderError> {
+    let (path, connection) = Recording::connect(run)?;
+    let sql = |source| RecorderError::Sql {
+        path: path.clone(),
+        source,
+    };
+    // All that follows is of one moment.
+    connection.execute_batch("BEGIN").map_err(sql)?;
+    let mut faults = Faults::default();
+    pages(&connection, &mut faults);
+    let has_end = connection
+        .query_row("SELECT 1 FROM meta WHERE key = 'end'", [], |_| Ok(()))
+        .is_ok();
+    let chain = audit::audit(&connection, has_end, &mut faults);
+    let mut report = Report {
+        ended: has_end,
+        chain,
+        ..Report::default()
+    };
+    match Recording::of(path.clone(), connection) {
+        Ok(recording) => {
+            report.run.clone_from(&recording.meta.run);
+            if report.chain.is_none() {
+                match recording.meta.provenance {
+                    // A host that says where a run comes from keeps a chain.
+                    Some(_) => faults.add("chain", None, None, "the table is missing"),
+                    None => report.unchecked.push(
+                        "the hash chain: this recording was made by a host that kept none".into(),
+                    ),
+                }
+            }
+            execution::execute(&recording, &mut report, &mut faults);
+            files::check(&recording, &mut report, &mut faults);
+        }
+        Err(error) => {
+            if !faults.is_about("meta") {
+                faults.add("meta", None, None, error.to_string());
+            }
+            report.unchecked.push(format!(
+                "re-execution and the shared tree: what the run is made of cannot be read ({error})"
+            ));
+        }
+    }
+    report.faults = faults.finish();
+    Ok(report)
+}
+
+/// SQLite's own check of its pages and indices.
+fn pages(connection: &Connection, faults: &mut Faults) {
+    let check = || -> rusqlite::Result<Vec<String>> {
+        let mut statement = connection.prepare("PRAGMA integrity_check")?;
+        statement.query_map([], |row| row.get(0))?.collect()
+    };
+    match check() {
+        Ok(lines) if lines == ["ok"] => {}
+        Ok(lines) => lines
+            .into_iter()
+            .for_each(|line| faults.add("", None, None, line)),
+        Err(error) => faults.add("", None, None, error.to_string()),
+    }
+}
