@@ -7,11 +7,13 @@ mod check;
 mod cost;
 mod desk;
 mod diagnose;
+mod diff;
 mod doctor;
 mod export;
 mod files;
 mod fork;
 mod live;
+mod fingerprint;
 mod replay;
 mod resume;
 mod run;
@@ -71,6 +73,10 @@ enum Command {
     /// Check that a recording is whole: chain, inputs, re-execution, keyframes, file versions; exits 3 and tells every fault
     /// if it is not.
     Verify(verify::VerifyArgs),
+    /// Print one line that stands for a whole run: two runs of the same inputs have the same, whoever made them.
+    Fingerprint(fingerprint::FingerprintArgs),
+    /// Compare two runs: where they part, by which inputs, and what came of it; exits 3 if they differ.
+    Diff(diff::DiffArgs),
     /// What an ACP agent starts as its tool server: copies between its standard streams and a seat's socket.
     #[command(hide = true)]
     Bridge(bridge::BridgeArgs),
@@ -101,6 +107,8 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Fingerprint(args) => fingerprint::run(&args),
+        Command::Diff(args) => diff::run(&args),
         Command::Bridge(args) => bridge::run(&args),
         Command::Desk(args) => desk::run(&args),
         Command::Runs(args) => runs::run(&args),

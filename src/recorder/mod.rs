@@ -6,9 +6,11 @@
 //! or the command line.
 
 pub mod chain;
+pub mod diff;
 pub mod export;
 pub mod files;
 pub mod fork;
+pub mod fingerprint;
 pub mod reader;
 pub mod replay;
 pub mod rows;

@@ -77,8 +77,17 @@ impl Recording {
     pub fn history(&self) -> Result<Option<History>, RecorderError> {
         // One transaction: of a run that goes on, facts and inputs are those of one moment.
         let _moment = self.moment()?;
-        if !self.has_facts()? {
+        let history = self.facts()?;
+        if history.facts.is_empty() && !(self.has_facts()? && self.shares_files()?) {
             return Ok(None);
+        }
+        Ok(Some(history))
+    }
+
+    /// As [`Recording::history`], within a transaction of the caller's; nothing for a run that shares no files.
+    pub(super) fn facts(&self) -> Result<History, RecorderError> {
+        if !self.has_facts()? {
+            return Ok(History::default());
         }
         let entered = self.entered()?;
         let mut statement = self
@@ -104,10 +113,7 @@ impl Recording {
             };
             facts.push(Told { fact, entered });
         }
-        if facts.is_empty() && !self.shares_files()? {
-            return Ok(None);
-        }
-        Ok(Some(History { facts }))
+        Ok(History { facts })
     }
 
     /// A content of the shared tree, of a version or of what was refused.

@@ -5,6 +5,7 @@
 mod claude;
 mod claude_desk;
 mod command_line;
+mod compare;
 mod desk;
 mod escape;
 mod export;
