@@ -11,9 +11,9 @@ mod diff;
 mod doctor;
 mod export;
 mod files;
+mod fingerprint;
 mod fork;
 mod live;
-mod fingerprint;
 mod replay;
 mod resume;
 mod run;
@@ -89,7 +89,7 @@ enum Command {
     Cost(cost::CostArgs),
     /// Read the files that the agents of a run shared: any version of any file.
     Files(files::FilesArgs),
-    /// Write a recording as tables: Parquet, CSV or JSON Lines.
+    /// Write a recording as tables (Parquet, CSV, JSON Lines), or as a page that plays it.
     Export(export::ExportArgs),
     /// Show which agent programs this machine has, how many seats of each it can hold, and how they can be kept apart.
     Doctor(doctor::DoctorArgs),

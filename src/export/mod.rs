@@ -1,14 +1,16 @@
 //! A recording as tidy tables, for people who analyse it: `formicarium export`. docs/export.md describes them.
 //!
 //! `tables` says what there is, `rows` (with `actions` and `facts`) reads it row by row, `csv`, `jsonl` and `parquet`
-//! write it, `folder` keeps half-written files from view. Reads recordings only; must not know agents, the feed or the
-//! command line.
+//! write it, `folder` keeps half-written files from view. `film` makes the run's frames of the feed again and `html` puts
+//! them into the page. Reads recordings only; must not know agents or the command line, and of the feed only its messages.
 
 mod actions;
 mod csv;
 mod doc;
 mod facts;
+mod film;
 mod folder;
+mod html;
 mod jsonl;
 mod parquet;
 mod rows;
@@ -19,11 +21,13 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 pub use self::doc::columns as columns_document;
+pub use self::html::play;
 pub use self::table::{Cell, Column, Kind, Table};
 pub use self::tables::TABLES;
 
 use crate::recorder::RecorderError;
 use crate::recorder::reader::Recording;
+use crate::recorder::replay::ReplayError;
 
 /// How tables are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +73,15 @@ pub struct Done {
     pub lacks: Option<String>,
 }
 
+/// A page that plays a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Played {
+    /// Its last tick.
+    pub ticks: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+}
+
 /// Why there is no export.
 #[derive(Debug, thiserror::Error)]
 pub enum ExportError {
@@ -97,8 +110,35 @@ pub enum ExportError {
         /// What is wrong with it.
         why: String,
     },
+    /// The run cannot be made again.
+    #[error("cannot play the run: {0}")]
+    Replay(ReplayError),
+    /// This host has no page.
+    #[error(
+        "this formicarium was built without the page that plays runs; `make viewer`, and build it again"
+    )]
+    NoPage,
+    /// More than a page holds.
+    #[error(
+        "the run is too long for a page: it holds {most_mib} MiB of frames, and these end at tick {tick}; \
+         export tables instead (--to parquet), or record fewer ticks (run --ticks)"
+    )]
+    TooLong {
+        /// The tick whose frame did not fit.
+        tick: u64,
+        /// The limit.
+        most_mib: u64,
+    },
+    /// Not a file to write.
+    #[error("{file} {why}; name another with --out", file = .file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The system refused.
-    #[error("cannot write {path}: {source}; no table was written", path = .path.display())]
+    #[error("cannot write {path}: {source}; nothing was written", path = .path.display())]
     Write {
         /// The file.
         path: PathBuf,

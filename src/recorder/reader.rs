@@ -371,10 +371,14 @@ impl Recording {
             .map_err(|error| self.sql(error))
     }
 
-    /// Until what is returned is dropped, all that is read is of one moment, also while the run goes on.
-    pub(crate) fn moment(&self) -> Result<rusqlite::Transaction<'_>, RecorderError> {
+    /// Until what is returned is dropped, all that is read is of one moment, also while the run goes on. Within such a
+    /// moment there is no other, and none is returned.
+    pub(crate) fn moment(&self) -> Result<Option<rusqlite::Transaction<'_>>, RecorderError> {
+        if !self.connection.is_autocommit() {
+            return Ok(None);
+        }
         let moment = self.connection.unchecked_transaction();
-        moment.map_err(|error| self.sql(error))
+        moment.map(Some).map_err(|error| self.sql(error))
     }
 
     /// The open file; it can only be read.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use formicarium_agents::AdapterPlan;
 use formicarium_agents::protocol::ScenarioName;
-use formicarium_engine::{Bundle, FilesSpec, Params, SEMANTICS, Scenario, World};
+use formicarium_engine::{Bundle, FilesSpec, SEMANTICS, World};
 
 use super::board::Board;
 use super::budget::Budget;
@@ -24,7 +24,7 @@ use super::{Plan, RunError, Timing, Upstream};
 use crate::cast::{Agent, Seated};
 use crate::feed;
 use crate::feed::handover::Feed;
-use crate::feed::wire::{self, Static};
+use crate::feed::statics;
 use crate::recorder::replay::short;
 use crate::recorder::writer::{Outcome, Recorder};
 use crate::recorder::{Note, Provenance, RunMeta, SeatMeta};
@@ -162,13 +162,13 @@ pub fn prepare(mut plan: Plan, watched: bool) -> Result<Ready, RunError> {
         None => <_>::default(),
     };
     let feed = if watched {
-        let statics = statics(
+        let statics = statics::of(
             &plan.scenario,
             &plan.params,
             &meta,
             (&plan.casts, &plan.command),
             &picture,
-            &catalogue,
+            catalogue.specs(),
         );
         Some(
             Feed::start(
@@ -317,67 +317,4 @@ fn host_digest() -> std::io::Result<String> {
     let mut hasher = blake3::Hasher::new();
     std::io::copy(&mut std::fs::File::open("/proc/self/exe")?, &mut hasher)?;
     Ok(hasher.finalize().to_hex().to_string())
-}
-
-fn statics(
-    scenario: &Scenario,
-    params: &Params,
-    meta: &RunMeta,
-    (casts, command): (&[String], &str),
-    picture: &formicarium_engine::Picture,
-    catalogue: &Catalogue,
-) -> Static {
-    Static {
-        scenario: wire::ScenarioInfo {
-            name: scenario.name().to_owned(),
-            title: scenario.title().to_owned(),
-            summary: scenario.summary().to_owned(),
-        },
-        run: meta.run.clone(),
-        seed: meta.seed.to_string(),
-        params: serde_json::to_value(params).unwrap_or_default(),
-        mode: meta.mode.clone(),
-        hz: meta.hz,
-        cast: meta.cast.clone(),
-        casts: casts.to_vec(),
-        command: command.to_owned(),
-        isolation: meta.isolation.clone(),
-        space: picture.space.map(|space| wire::Space {
-            width: space.width,
-            height: space.height,
-            torus: space.torus,
-        }),
-        kinds: picture.kinds.clone(),
-        terrain: picture.terrain.clone(),
-        seats: meta
-            .seats
-            .iter()
-            .map(|seat| wire::SeatInfo {
-                name: seat.seat.clone(),
-                group: seat.group.clone(),
-                agent: seat.agent.clone(),
-            })
-            .collect(),
-        metrics: scenario
-            .metrics()
-            .iter()
-            .map(|metric| wire::MetricInfo {
-                name: metric.name.clone(),
-                title: metric.title.clone(),
-                unit: metric.unit.clone(),
-            })
-            .collect(),
-        score: wire::ScoreInfo {
-            unit: scenario.score().unit.clone(),
-            best: scenario.score().best.to_owned(),
-        },
-        actions: catalogue
-            .specs()
-            .iter()
-            .map(|spec| wire::ActionInfo {
-                name: spec.name.clone(),
-                description: spec.description.clone(),
-            })
-            .collect(),
-    }
 }

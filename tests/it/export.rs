@@ -371,6 +371,61 @@ fn a_damaged_row_is_named_and_leaves_no_table() {
 }
 
 #[test]
+fn a_page_is_one_file_that_is_not_replaced_and_a_run_that_differs_is_not_played() {
+    let folder = Folder::new("export-html");
+    let out = played(&folder);
+    let file = folder.path("run.html");
+    let page = |more: &[&str]| {
+        let run = out.to_str().expect("UTF-8");
+        output(&[&["export", run, "--to", "html", "--json"], more].concat())
+    };
+    if !root().join("viewer/dist/index.html").is_file() {
+        let errors = String::from_utf8_lossy(&page(&[]).stderr).into_owned();
+        assert!(errors.contains("built without the page"), "{errors}");
+        return;
+    }
+    let answer: Value = serde_json::from_slice(&page(&[]).stdout).expect("JSON");
+    assert_eq!(
+        (&answer["ticks"], &answer["file"]),
+        (&150.into(), &file.to_str().into())
+    );
+    let text = std::fs::read_to_string(&file).expect("the page");
+    assert_eq!(answer["bytes"], text.len());
+    // Whatever it needs is in it.
+    for address in ["src=\"./", "href=\"./", "rel=\"stylesheet\""] {
+        assert!(!text.contains(address), "{address}");
+    }
+    let again = page(&[]);
+    let errors = String::from_utf8_lossy(&again.stderr);
+    assert_eq!(again.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("is there already (--force"), "{errors}");
+    assert_eq!(page(&["--force"]).status.code(), Some(0));
+    assert_eq!(
+        std::fs::read_to_string(&file).expect("the page"),
+        text,
+        "the same run, the same bytes"
+    );
+    assert_eq!(page(&["--tables", "runs"]).status.code(), Some(2));
+
+    let change = "UPDATE ticks SET hash = '00' WHERE tick = 70";
+    let changed = Connection::open(out.join("run.db")).and_then(|db| db.execute(change, []));
+    assert_eq!(changed, Ok(1));
+    let differs = page(&["--force"]);
+    let errors = String::from_utf8_lossy(&differs.stderr);
+    assert_eq!(differs.status.code(), Some(3), "{errors}");
+    assert!(
+        errors.contains("at tick 70: it cannot be played"),
+        "{errors}"
+    );
+    assert_eq!(
+        std::fs::read_to_string(&file).expect("the page"),
+        text,
+        "the old one stays"
+    );
+    assert!(!folder.path(".run.html.part").exists());
+}
+
+#[test]
 fn a_recording_of_other_rules_has_numbers_for_names() {
     let folder = Folder::new("export-semantics");
     let out = played(&folder);

@@ -1,4 +1,4 @@
-// Wires the page: token, store, feed, keys, first render. Nothing else happens here.
+// Wires the page: token or recording, store, feed, keys, first render. Nothing else happens here.
 import { render } from "preact";
 import { takeToken } from "./feed/token";
 import { WHERE_THE_LINK_IS } from "./feed/client";
@@ -10,13 +10,19 @@ import "./style/tokens.css";
 import "./style/page.css";
 import "./style/parts.css";
 
-const store = createStore();
+/** What `formicarium export --to html` puts into the page. */
+const recording = document.getElementById("recording");
+const store = createStore(undefined, recording !== null);
 
 function storage(): Storage | null {
   try { return window.sessionStorage; } catch { return null; }
 }
 
 function start(): void {
+  if (recording) {
+    void store.open(recording.textContent);
+    return;
+  }
   const token = takeToken(window.location, window.history, storage());
   if (token === null) {
     store.connection.value = { phase: "no-token", detail: WHERE_THE_LINK_IS, attempt: 0, retryAt: null };

@@ -5,7 +5,11 @@ import { readControl } from "./payload";
 import type { EndMessage, Frame, GapMessage, StatusMessage, Welcome } from "./wire";
 
 export type Phase =
-  | "no-token" | "connecting" | "live" | "stale" | "gap" | "reconnecting" | "ended" | "bad-token" | "refused";
+  | "no-token" | "connecting" | "live" | "stale" | "gap" | "reconnecting" | "ended" | "bad-token" | "refused"
+  /** The whole run is in the page; there is no host. */
+  | "recorded"
+  /** The run in the page cannot be read. */
+  | "damaged";
 
 export interface Connection {
   readonly phase: Phase;

@@ -47,6 +47,8 @@ export class Log {
   #id = 0;
   #last = -1;
 
+  constructor(private readonly linesAGroup = LINES_A_GROUP) {}
+
   /** Takes the events of one tick. What happened between two ticks comes with the later one and may bear the earlier. */
   push(tick: number, events: readonly FeedEvent[]): void {
     this.#take(tick, events);
@@ -64,7 +66,7 @@ export class Log {
       if (!group || isToldAsFile(event)) continue;
       const lines = this.#lines.get(group) ?? [];
       lines.push({ id: this.#id++, group, event });
-      if (lines.length > LINES_A_GROUP * 1.2) lines.splice(0, lines.length - LINES_A_GROUP);
+      if (lines.length > this.linesAGroup * 1.2) lines.splice(0, lines.length - this.linesAGroup);
       this.#lines.set(group, lines);
     }
     this.#last = Math.max(this.#last, tick);

@@ -20,7 +20,7 @@ const SLOWEST_MS = 1_000;
 const FASTEST_MS = 16;
 
 export class Playback {
-  mode: Mode = "live";
+  mode: Mode;
   speed = 1;
   #now: World = EMPTY;
   #before: World | null = null;
@@ -29,7 +29,10 @@ export class Playback {
   #arrival = 0;
   #pace = 125;
 
-  constructor(private readonly timeline: Timeline) {}
+  /** `whole`: the timeline holds a run that is over, so its newest tick is the end of a film and not the present. */
+  constructor(private readonly timeline: Timeline, private readonly whole = false) {
+    this.mode = whole ? "paused" : "live";
+  }
 
   get shown(): Shown {
     return { mode: this.mode, before: this.#before, now: this.#now, since: this.#since, takes: this.#takes };
@@ -38,7 +41,7 @@ export class Playback {
   /** New input arrived at the head. */
   arrived(clock: number): void {
     const head = this.timeline.head;
-    if (this.mode !== "live") return;
+    if (this.whole || this.mode !== "live") return;
     if (head.tick !== this.#now.tick) {
       const passed = clock - this.#arrival;
       const ticks = Math.max(1, head.tick - this.#now.tick);
@@ -57,7 +60,8 @@ export class Playback {
     while (clock - this.#since >= takes) {
       const next = this.timeline.next(this.#now.tick);
       if (next === null) {
-        this.live(clock);
+        if (this.whole) this.pause();
+        else this.live(clock);
         return true;
       }
       // After a hidden tab, go on from here instead of rushing after the lost time.
@@ -73,7 +77,10 @@ export class Playback {
   }
 
   play(clock: number): void {
-    if (this.timeline.next(this.#now.tick) === null) return this.live(clock);
+    if (this.timeline.next(this.#now.tick) === null) {
+      if (!this.whole) return this.live(clock);
+      this.seek(this.timeline.first, clock);
+    }
     this.mode = "playing";
     this.#since = clock;
     this.#before = null;
@@ -85,7 +92,7 @@ export class Playback {
   }
 
   live(clock: number): void {
-    this.mode = "live";
+    this.mode = this.whole ? "paused" : "live";
     this.#arrival = clock;
     this.#show(this.timeline.head, clock, Math.max(FASTEST_MS, this.#pace));
   }
@@ -113,7 +120,7 @@ export class Playback {
   }
 
   reset(): void {
-    this.mode = "live";
+    this.mode = this.whole ? "paused" : "live";
     this.#now = EMPTY;
     this.#before = null;
   }

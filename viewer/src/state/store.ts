@@ -2,7 +2,8 @@
 // that a fast world does not rebuild the page a thousand times a second. Must not know how anything is drawn.
 import { batch, computed, signal } from "@preact/signals";
 import { FeedClient } from "../feed/client";
-import type { Connection } from "../feed/client";
+import type { Connection, Handlers } from "../feed/client";
+import { readRecording } from "../feed/recorded";
 import type { EndMessage, Frame, Static, Welcome } from "../feed/wire";
 import { GROUPS, Log } from "./log";
 import type { Group } from "./log";
@@ -11,14 +12,15 @@ import type { Mode } from "./playback";
 import { EMPTY } from "./reducer";
 import type { World } from "./reducer";
 import { Series } from "./series";
-import { Timeline } from "./timeline";
+import { LIMITS, Timeline } from "./timeline";
 
 export interface Range { readonly first: number; readonly last: number; readonly gaps: readonly (readonly [number, number])[] }
 
-export function createStore(clock: () => number = () => performance.now()) {
-  const timeline = new Timeline();
-  const playback = new Playback(timeline);
-  const log = new Log();
+/** `whole`: the page shows a recorded run from end to end, all of which is kept. */
+export function createStore(clock: () => number = () => performance.now(), whole = false) {
+  const timeline = new Timeline(whole ? { ...LIMITS, ticks: Infinity, bytes: Infinity } : LIMITS);
+  const playback = new Playback(timeline, whole);
+  const log = new Log(whole ? Infinity : undefined);
   const series = new Series();
 
   const connection = signal<Connection>({ phase: "connecting", detail: "", attempt: 0, retryAt: null });
@@ -29,7 +31,7 @@ export function createStore(clock: () => number = () => performance.now()) {
   const ended = signal<EndMessage | null>(null);
   const world = signal<World>(EMPTY);
   const head = signal<World>(EMPTY);
-  const mode = signal<Mode>("live");
+  const mode = signal<Mode>(playback.mode);
   const speed = signal(1);
   const range = signal<Range>({ first: 0, last: 0, gaps: [] });
   const selected = signal<number | null>(null);
@@ -99,36 +101,52 @@ export function createStore(clock: () => number = () => performance.now()) {
     flush();
   };
 
+  const handlers: Handlers = {
+    connection: (state) => { connection.value = state; },
+    welcome: (message, fresh) => {
+      if (fresh) forget();
+      welcome.value = message;
+      phase.value = message.phase;
+    },
+    frame: takeFrame,
+    status: (message) => {
+      phase.value = message.phase;
+      tps.value = message.tps;
+      if (message.seats.length > 0) {
+        timeline.push({ kind: "status", seats: message.seats });
+        playback.arrived(clock());
+        dirty = true;
+      }
+    },
+    gap: () => { dirty = true; },
+    // What came before the end is shown no later than the end.
+    end: (message) => batch(act(() => {
+      ended.value = message;
+      phase.value = "ended";
+    })),
+  };
+
   return {
     timeline, playback, log, series,
     connection, welcome, fixed, phase, tps, ended, world, head, mode, speed, range, selected, groups, version, help, troubled, sharesFiles, filesLead,
     seatName, flush,
     connect(url: string, token: string): void {
-      client = new FeedClient(url, token, {
-        connection: (state) => { connection.value = state; },
-        welcome: (message, fresh) => {
-          if (fresh) forget();
-          welcome.value = message;
-          phase.value = message.phase;
-        },
-        frame: takeFrame,
-        status: (message) => {
-          phase.value = message.phase;
-          tps.value = message.tps;
-          if (message.seats.length > 0) {
-            timeline.push({ kind: "status", seats: message.seats });
-            playback.arrived(clock());
-            dirty = true;
-          }
-        },
-        gap: () => { dirty = true; },
-        // What came before the end is shown no later than the end.
-        end: (message) => batch(act(() => {
-          ended.value = message;
-          phase.value = "ended";
-        })),
-      });
+      client = new FeedClient(url, token, handlers);
       client.start();
+    },
+    /** Takes a run that stands in the page, and plays it from its first tick. */
+    async open(base64: string): Promise<void> {
+      const state: Connection = { phase: "recorded", detail: "It is on its way out of this file.", attempt: 0, retryAt: null };
+      connection.value = state;
+      try {
+        await readRecording(base64, handlers);
+        act(() => {
+          playback.seek(timeline.first, clock());
+          playback.play(clock());
+        })();
+      } catch (error) {
+        connection.value = { ...state, phase: "damaged", detail: `${error instanceof Error ? error.message : String(error)}. Export the run again.` };
+      }
     },
     retryNow(): void { client?.retryNow(); },
     toggle: act(() => playback.toggle(clock())),

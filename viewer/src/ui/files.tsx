@@ -86,7 +86,7 @@ export function Holder({ lease, store, clock, named = false }: { lease: Lease; s
   const name = store.seatName(lease.seat);
   const left = clock === null ? `since tick ${amount(lease.since)}` : span(lease.untilMs - clock);
   return (
-    <button type="button" class="claim held" title={`${name} holds ${scopeName(lease)} since tick ${amount(lease.since)}, until ${new Date(lease.untilMs).toLocaleTimeString()} by the host's clock; lease ${lease.token}`} onClick={() => { store.selected.value = lease.seat; }}>
+    <button type="button" class="claim held" title={`${name} holds ${scopeName(lease)} since tick ${amount(lease.since)}${lease.untilMs > 0 ? `, until ${new Date(lease.untilMs).toLocaleTimeString()} by the host's clock` : ""}; lease ${lease.token}`} onClick={() => { store.selected.value = lease.seat; }}>
       <svg width="10" height="12" viewBox="0 0 10 12" role="img" aria-label="held by"><path d="M1 5.500h8v6H1Z" fill="currentColor" /><path d="M2.800 5.500V3.300a2.200 2.200 0 0 1 4.400 0v2.200" fill="none" stroke="currentColor" stroke-width="1.400" /></svg>
       {!named && <SeatMark seat={lease.seat} name={name} size={14} />}<b>{named ? scopeName(lease) : name}</b>
       <span class="sub num">{left}</span>

@@ -13,6 +13,8 @@ const NAMES: Readonly<Record<string, { readonly word: string; readonly tone: str
   ended: { word: "Run ended", tone: "wait" },
   "bad-token": { word: "Wrong token", tone: "bad" },
   refused: { word: "Refused", tone: "bad" },
+  damaged: { word: "Damaged", tone: "bad" },
+  recorded: { word: "Recording", tone: "wait" },
 };
 
 export function Header({ store }: { store: Store }) {
@@ -56,6 +58,7 @@ export function Banner({ store }: { store: Store }) {
 
   if (!store.fixed.value) return null;
   const ended = store.ended.value;
+  if (state.phase === "recorded") return null;
   if (ended && (state.phase === "ended" || state.phase === "live")) {
     return <p class="banner tone-wait" data-testid="banner">The run ended at tick {amount(ended.tick)}: {ended.reason}. Everything received stays here to scrub through.</p>;
   }

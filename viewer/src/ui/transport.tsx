@@ -33,9 +33,9 @@ export function Transport({ store }: { store: Store }) {
           {SPEEDS.map((speed) => <option key={speed} value={String(speed)}>{speed}×</option>)}
         </select>
       </label>
-      <button type="button" class={`live ${mode === "live" ? (connected ? "on" : "off") : "away"}`} data-testid="live" title="Jump to live (L)" aria-pressed={mode === "live"} onClick={store.live}>
+      {store.connection.value.phase !== "recorded" && <button type="button" class={`live ${mode === "live" ? (connected ? "on" : "off") : "away"}`} data-testid="live" title="Jump to live (L)" aria-pressed={mode === "live"} onClick={store.live}>
         <span class="dot" />{mode === "live" ? (connected ? "LIVE" : "NEWEST") : connected ? "Go live" : "Go to newest"}
-      </button>
+      </button>}
     </div>
   );
 }

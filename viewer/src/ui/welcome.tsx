@@ -6,6 +6,8 @@ const TITLES: Readonly<Record<string, string>> = {
   "bad-token": "This link is not for this run",
   refused: "The host refused this page",
   connecting: "Calling the host…",
+  recorded: "Unpacking the run…",
+  damaged: "This file cannot be played",
   reconnecting: "The host does not answer",
 };
 
