@@ -190,7 +190,11 @@ fn field(column: &Column) -> Result<Arc<Type>, ParquetError> {
 
 /// What columns mean, for who has the file and not the document.
 fn columns_json(columns: &[Column]) -> String {
-    let column = |column: &Column| serde_json::json!({"name": column.name, "type": column.kind.word(), "unit": column.unit, "doc": column.doc});
+    let column = |column: &Column| {
+        serde_json::json!({
+            "name": column.name, "type": column.kind.word(), "unit": column.unit, "doc": column.doc,
+        })
+    };
     serde_json::Value::from_iter(columns.iter().map(column)).to_string()
 }
 

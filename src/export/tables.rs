@@ -163,7 +163,8 @@ const ACTIONS: Table = Table {
             "kind",
             Text,
             "",
-            "`act`; `late`, `absent`, `back`, `exited`; `pass` (an empty list of actions; the host records none: a seat that only waits has no row)",
+            "`act`; `late`, `absent`, `back`, `exited`; `pass` (an empty list of actions; the host records none: \
+             a seat that only waits has no row)",
         ),
         column("action_id", Int, "", "the action's number in the catalogue; only of `act`").or_null(),
         column(
