@@ -234,6 +234,7 @@ pub fn hello(seat: &str) -> Vec<u8> {
             ticks: 0,
         },
         remembered: None,
+        resumed: None,
     })))
 }
 
