@@ -149,20 +149,30 @@ pub fn key_text(key: ValueRef<'_>) -> String {
     }
 }
 
+/// Bytes of rows that are digested at once: many small rows one by one take several times as long.
+const AT_ONCE: usize = 1 << 16;
+
 /// A digest that grows with a table.
 #[derive(Debug, Clone, Default)]
 pub struct Sum {
     hasher: blake3::Hasher,
+    /// Rows that are not digested yet.
+    waiting: Vec<u8>,
     rows: u64,
-    to: i64,
+    /// The key of the last row, also of one that an earlier span has.
+    last: Option<i64>,
 }
 
 impl Sum {
     /// Adds an encoded row.
     pub fn add(&mut self, key: i64, row: &[u8]) {
-        self.hasher.update(row);
+        self.waiting.extend_from_slice(row);
+        if self.waiting.len() >= AT_ONCE {
+            self.hasher.update(&self.waiting);
+            self.waiting.clear();
+        }
         self.rows += 1;
-        self.to = key;
+        self.last = Some(key);
     }
 
     /// How many rows.
@@ -170,13 +180,17 @@ impl Sum {
         self.rows
     }
 
-    /// What a block says of them.
-    pub fn span(&self) -> Span {
-        Span {
-            to: self.to,
-            rows: self.rows,
+    /// What a block says of them; begins anew behind them.
+    pub fn span(&mut self) -> Span {
+        self.hasher.update(&self.waiting);
+        self.waiting.clear();
+        let span = Span {
+            to: self.last.unwrap_or_default(),
+            rows: std::mem::take(&mut self.rows),
             digest: self.hasher.finalize().to_hex().to_string(),
-        }
+        };
+        self.hasher.reset();
+        span
     }
 }
 
@@ -191,8 +205,6 @@ pub(super) struct Chain {
     bytes: u64,
     grown: BTreeMap<&'static str, Sum>,
     replaced: BTreeMap<String, BTreeMap<String, Option<String>>>,
-    /// The last key of each table that only grows.
-    last: BTreeMap<&'static str, i64>,
 }
 
 impl Chain {
@@ -206,7 +218,6 @@ impl Chain {
             bytes: 0,
             grown: BTreeMap::new(),
             replaced: BTreeMap::new(),
-            last: BTreeMap::new(),
         }
     }
 
@@ -226,7 +237,7 @@ impl Chain {
             })?;
             for table in TABLES {
                 if let Some(span) = covered.grown.get(table.name) {
-                    chain.last.insert(table.name, span.to);
+                    chain.grown.entry(table.name).or_default().last = Some(span.to);
                 }
             }
             for (table, rows) in covered.replaced {
@@ -238,7 +249,7 @@ impl Chain {
         }
         for table in TABLES {
             let mut known = standing.remove(table.name).unwrap_or_default();
-            let after = chain.last.get(table.name).copied();
+            let after = chain.grown.get(table.name).and_then(|sum| sum.last);
             table.read(connection, after, |key, row| match table.kind {
                 Kind::Replaced => {
                     let digest = blake3::hash(row).to_hex().to_string();
@@ -264,17 +275,16 @@ impl Chain {
 
     /// A row was added to a table that only grows.
     pub(super) fn append(&mut self, table: &'static Table, key: i64, row: &[u8]) {
-        let last = self.last.entry(table.name).or_insert(i64::MIN);
-        if table.is_unique() && key <= *last {
+        let sum = self.grown.entry(table.name).or_default();
+        if table.is_unique() && sum.last.is_some_and(|last| key <= last) {
             // A keyframe that is made again, after a resume: of the same tick it has the same bytes.
             return;
         }
-        *last = key;
+        sum.add(key, row);
         if table.name == "inputs" {
             self.tick = key;
         }
         self.bytes += row.len() as u64;
-        self.grown.entry(table.name).or_default().add(key, row);
     }
 
     /// A row was written in place of the one of that key, or is gone.
@@ -293,11 +303,10 @@ impl Chain {
         if !is_due || !self.is_kept {
             return Ok(());
         }
-        let grown = std::mem::take(&mut self.grown);
+        let grown = self.grown.iter_mut().filter(|(_, sum)| sum.rows > 0);
         let covered = Covered {
             grown: grown
-                .into_iter()
-                .map(|(name, sum)| (name.to_owned(), sum.span()))
+                .map(|(name, sum)| ((*name).to_owned(), sum.span()))
                 .collect(),
             replaced: std::mem::take(&mut self.replaced),
         };

@@ -137,7 +137,7 @@ fn grown(
             if key.is_some_and(|key| key <= span.to) {
                 break;
             }
-            compare(table, block, from, span, &std::mem::take(&mut sum), faults);
+            compare(table, block, from, span, &sum.span(), faults);
             from = Some(span.to);
             current = spans.next();
         }
@@ -147,7 +147,7 @@ fn grown(
         }
     })?;
     while let Some((block, span)) = current {
-        compare(table, block, from, span, &std::mem::take(&mut sum), faults);
+        compare(table, block, from, span, &sum.span(), faults);
         from = Some(span.to);
         current = spans.next();
     }
@@ -159,10 +159,9 @@ fn compare(
     block: i64,
     from: Option<i64>,
     span: &Span,
-    sum: &Sum,
+    found: &Span,
     faults: &mut Faults,
 ) {
-    let found = sum.span();
     if found.digest == span.digest && found.rows == span.rows {
         return;
     }
