@@ -155,23 +155,27 @@ impl Recording {
         &self,
         each: impl FnMut(TickInput) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.inputs_from(1, each)
+        self.inputs_between(1, u64::MAX, each)
     }
 
-    /// The same from a tick on.
-    pub fn inputs_from<E: From<RecorderError>>(
+    /// As [`Recording::inputs`], from the one of tick `first` up to that of `last`, as far as they are recorded.
+    pub fn inputs_between<E: From<RecorderError>>(
         &self,
         first: u64,
+        last: u64,
         mut each: impl FnMut(TickInput) -> Result<(), E>,
     ) -> Result<(), E> {
+        // As wide as SQLite's numbers.
+        let last = i64::try_from(last).unwrap_or(i64::MAX);
         let mut statement = self
             .connection
             .prepare(
-                "SELECT tick, CAST(body AS BLOB), CAST(digest AS BLOB) FROM inputs WHERE tick >= ?1 ORDER BY tick",
+                "SELECT tick, CAST(body AS BLOB), CAST(digest AS BLOB) FROM inputs \
+                 WHERE tick BETWEEN ?1 AND ?2 ORDER BY tick",
             )
             .map_err(|error| self.sql(error))?;
         let mut rows = statement
-            .query([first as i64])
+            .query([first as i64, last])
             .map_err(|error| self.sql(error))?;
         let mut expected = first;
         loop {
@@ -201,18 +205,6 @@ impl Recording {
             each(input)?;
             expected += 1;
         }
-    }
-
-    /// The newest keyframe at or before a tick: its tick and its bytes.
-    pub fn keyframe(&self, tick: u64) -> Result<Option<(u64, Vec<u8>)>, RecorderError> {
-        self.connection
-            .query_row(
-                "SELECT tick, body FROM keyframes WHERE tick <= ?1 ORDER BY tick DESC LIMIT 1",
-                [tick as i64],
-                |row| Ok((row.get::<_, i64>(0)? as u64, row.get(1)?)),
-            )
-            .optional()
-            .map_err(|error| self.sql(error))
     }
 
     /// What each seat had asked to remember when it was shown a tick: nothing that it asked then or later. By seat, JSON.
@@ -313,6 +305,18 @@ impl Recording {
             .map(|bytes| u64::from_le_bytes(bytes.try_into().expect("chunks of 8")))
             .collect();
         Ok(Some(TickRow { tick, hash, parts }))
+    }
+
+    /// The newest keyframe of a tick or of one before it, with its tick.
+    pub fn keyframe_before(&self, tick: u64) -> Result<Option<(u64, Vec<u8>)>, RecorderError> {
+        let tick = i64::try_from(tick).unwrap_or(i64::MAX);
+        let sql = "SELECT tick, body FROM keyframes WHERE tick <= ?1 ORDER BY tick DESC LIMIT 1";
+        self.connection
+            .query_row(sql, [tick], |row| {
+                Ok((row.get::<_, i64>(0)? as u64, row.get(1)?))
+            })
+            .optional()
+            .map_err(|error| self.damaged(tick as u64, format!("the keyframe before it: {error}")))
     }
 
     /// Number of the last tick with an input; 0 for none.

@@ -12,7 +12,9 @@ use super::{RecorderError, hash_text};
 pub enum Verdict {
     /// Every tick was made again with the same hash.
     Equal {
-        /// Number of steps.
+        /// The first tick that was compared.
+        first: u64,
+        /// The last one: from the beginning, the number of steps.
         ticks: u64,
         /// Hash after the last one.
         hash: String,
@@ -55,6 +57,16 @@ pub enum ReplayError {
         /// Host that recorded it.
         host: String,
     },
+    /// There are no such ticks.
+    #[error("there are no ticks {from} to {}: this recording has ticks 0 to {last}", .to.map_or("the end".to_owned(), |to| to.to_string()))]
+    Range {
+        /// The first tick that was asked for.
+        from: u64,
+        /// The last one.
+        to: Option<u64>,
+        /// The last one there is.
+        last: u64,
+    },
     /// The embedded scenario does not load.
     #[error("the scenario inside the recording does not load: {0}")]
     Scenario(String),
@@ -62,25 +74,28 @@ pub enum ReplayError {
 
 /// Builds the world that a recording starts from.
 pub fn initial_world(recording: &Recording) -> Result<World, ReplayError> {
+    executable(recording)?;
     let (scenario, params) = setting(recording)?;
     World::new(&scenario, &params, recording.meta.seed).map_err(broken)
 }
 
-/// The scenario inside a recording, with the parameters of its run.
-///
-/// # Errors
-/// It does not load, or this host steps worlds by other rules.
-pub fn setting(recording: &Recording) -> Result<(Scenario, Params), ReplayError> {
+/// Whether this host has the rules that the recording was made under.
+pub(super) fn executable(recording: &Recording) -> Result<(), ReplayError> {
     let meta = &recording.meta;
-    if meta.semantics != SEMANTICS {
-        return Err(ReplayError::Semantics {
+    match meta.semantics == SEMANTICS {
+        true => Ok(()),
+        false => Err(ReplayError::Semantics {
             needs: meta.semantics,
             has: SEMANTICS,
             host: meta.host_version.clone(),
-        });
+        }),
     }
+}
+
+/// The scenario inside a recording, and its parameters.
+pub fn setting(recording: &Recording) -> Result<(Scenario, Params), ReplayError> {
     let scenario = Scenario::load(&recording.bundle()?).map_err(broken)?;
-    let params = scenario.params(&meta.set).map_err(broken)?;
+    let params = scenario.params(&recording.meta.set).map_err(broken)?;
     Ok((scenario, params))
 }
 
@@ -90,35 +105,64 @@ fn broken(list: Vec<Diagnostic>) -> ReplayError {
 }
 
 /// Re-executes the run at `path` and compares. `progress` is called with each tick done.
-pub fn replay(path: &Path, mut progress: impl FnMut(u64)) -> Result<Verdict, ReplayError> {
+pub fn replay(path: &Path, progress: impl FnMut(u64)) -> Result<Verdict, ReplayError> {
+    replay_part(path, 0, None, progress)
+}
+
+/// As [`replay`], but compares only the ticks from `from` up to `to`, and starts from the nearest keyframe before them. What
+/// lies before is believed.
+pub fn replay_part(
+    path: &Path,
+    from: u64,
+    to: Option<u64>,
+    mut progress: impl FnMut(u64),
+) -> Result<Verdict, ReplayError> {
     let recording = Recording::open(path)?;
-    let mut world = initial_world(&recording)?;
+    let last_tick = recording.last_tick()?;
+    if from > to.unwrap_or(last_tick) || to.is_some_and(|to| to > last_tick) {
+        return Err(ReplayError::Range {
+            from,
+            to,
+            last: last_tick,
+        });
+    }
+    let mut world = match start(&recording, from)? {
+        Ok(world) => world,
+        Err(verdict) => return Ok(verdict),
+    };
     let last_hashed = recording.last_hashed()?;
+    let first = world.tick();
 
     let parts: Vec<u64> = world.parts().iter().map(|(_, part)| short(*part)).collect();
-    if let Some(verdict) = compare(&recording, 0, world.hash(), &parts, last_hashed)? {
+    if first == from
+        && let Some(verdict) = compare(&recording, first, world.hash(), &parts, last_hashed)?
+    {
         return Ok(verdict);
     }
     let mut hash = world.hash();
     let mut found = None;
-    let result = recording.inputs(|input: TickInput| -> Result<(), Stop> {
-        let tick = input.tick;
-        if tick != world.tick() + 1 {
-            found = Some(Verdict::Damaged {
-                tick: world.tick() + 1,
-                why: format!("its input says it is of tick {tick}"),
-            });
-            return Err(Stop::Found);
-        }
-        let output = world.step(&input);
-        hash = output.hash;
-        if let Some(verdict) = compare(&recording, tick, hash, &output.parts, last_hashed)? {
-            found = Some(verdict);
-            return Err(Stop::Found);
-        }
-        progress(tick);
-        Ok(())
-    });
+    let last = to.unwrap_or(u64::MAX);
+    let result =
+        recording.inputs_between(first + 1, last, |input: TickInput| -> Result<(), Stop> {
+            let tick = input.tick;
+            if tick != world.tick() + 1 {
+                found = Some(Verdict::Damaged {
+                    tick: world.tick() + 1,
+                    why: format!("its input says it is of tick {tick}"),
+                });
+                return Err(Stop::Found);
+            }
+            let output = world.step(&input);
+            hash = output.hash;
+            if tick >= from
+                && let Some(verdict) = compare(&recording, tick, hash, &output.parts, last_hashed)?
+            {
+                found = Some(verdict);
+                return Err(Stop::Found);
+            }
+            progress(tick);
+            Ok(())
+        });
     match result {
         Ok(()) => {}
         Err(Stop::Found) => {
@@ -130,6 +174,20 @@ pub fn replay(path: &Path, mut progress: impl FnMut(u64)) -> Result<Verdict, Rep
         Err(Stop::Recorder(error)) => return Err(error.into()),
     }
     let ticks = world.tick();
+    if let Some(to) = to.filter(|to| *to < last_tick) {
+        if ticks < to {
+            return Ok(Verdict::Damaged {
+                tick: ticks + 1,
+                why: "its input row is missing".into(),
+            });
+        }
+        let hash = hash_text(hash);
+        return Ok(Verdict::Equal {
+            first: from,
+            ticks,
+            hash,
+        });
+    }
     let ended = recording.end.as_ref().map(|end| end.ticks);
     let promised = ended.max(last_hashed).unwrap_or(0);
     if promised > ticks {
@@ -149,7 +207,28 @@ pub fn replay(path: &Path, mut progress: impl FnMut(u64)) -> Result<Verdict, Rep
             replayed: hash,
         });
     }
-    Ok(Verdict::Equal { ticks, hash })
+    Ok(Verdict::Equal {
+        first: from,
+        ticks,
+        hash,
+    })
+}
+
+/// The world from which a tick can be made: that of the nearest keyframe before it, or the initial one. A verdict if the
+/// keyframe is damaged.
+fn start(recording: &Recording, tick: u64) -> Result<Result<World, Verdict>, ReplayError> {
+    let Some((at, body)) = recording.keyframe_before(tick)?.filter(|(at, _)| *at > 0) else {
+        return Ok(Ok(initial_world(recording)?));
+    };
+    executable(recording)?;
+    let (scenario, params) = setting(recording)?;
+    let damaged = |why: String| Verdict::Damaged { tick: at, why };
+    let world = World::restore(&scenario, &params, recording.meta.seed, &body);
+    Ok(match world {
+        Ok(world) if world.tick() == at => Ok(world),
+        Ok(world) => Err(damaged(format!("its keyframe is of tick {}", world.tick()))),
+        Err(error) => Err(damaged(format!("its keyframe: {error}"))),
+    })
 }
 
 enum Stop {

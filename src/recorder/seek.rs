@@ -2,13 +2,11 @@
 //!
 //! Starts no process and writes nothing. Must not know what the world is wanted for.
 
-use std::ops::ControlFlow;
-
 use formicarium_engine::{TickInput, TickOutput, World};
 
 use super::RecorderError;
 use super::reader::Recording;
-use super::replay::{ReplayError, initial_world, setting};
+use super::replay::{ReplayError, executable, initial_world, setting};
 
 /// Why a tick cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +54,8 @@ pub fn world_at(
     if tick > last {
         return Err(SeekError::Beyond { tick, last });
     }
-    let mut world = match recording.keyframe(from)? {
+    executable(recording)?;
+    let mut world = match recording.keyframe_before(from)? {
         Some((at, body)) => {
             let (scenario, params) = setting(recording)?;
             World::restore(&scenario, &params, recording.meta.seed, &body).map_err(|error| {
@@ -69,30 +68,17 @@ pub fn world_at(
         None => initial_world(recording)?,
     };
     let mut outputs = Vec::new();
-    if world.tick() < tick {
-        let first = world.tick() + 1;
-        let steps = recording.inputs_from(first, |input: TickInput| -> Result<(), Step> {
+    let first = world.tick() + 1;
+    recording.inputs_between(
+        first,
+        tick,
+        |input: TickInput| -> Result<(), RecorderError> {
             let output = world.step(&input);
             if input.tick > from {
                 outputs.push(output);
             }
-            match input.tick < tick {
-                true => Ok(()),
-                false => Err(ControlFlow::Break(())),
-            }
-        });
-        if let Err(ControlFlow::Continue(error)) = steps {
-            return Err(error.into());
-        }
-    }
+            Ok(())
+        },
+    )?;
     Ok((world, outputs))
-}
-
-/// Stops the reading of inputs: at the tick that is wanted, or at damage.
-type Step = ControlFlow<(), RecorderError>;
-
-impl From<RecorderError> for Step {
-    fn from(error: RecorderError) -> Self {
-        ControlFlow::Continue(error)
-    }
 }

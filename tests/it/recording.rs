@@ -116,6 +116,80 @@ fn a_changed_hash_is_a_difference_with_tick_and_part() {
 }
 
 #[test]
+fn a_part_of_a_run_is_replayed_from_the_nearest_keyframe() {
+    let folder = Folder::new("part");
+    let out = folder.path("run");
+    let args = [
+        "scenarios/commons",
+        "--agent",
+        "*=builtin:random",
+        "--seed",
+        "2",
+        "--ticks",
+        "600",
+    ];
+    run(&out, &args);
+    let part = |more: &[&str]| {
+        let all = [&["replay", out.to_str().expect("UTF-8"), "--json"], more].concat();
+        let output = crate::host::output(&all);
+        let verdict = serde_json::from_slice(&output.stdout).unwrap_or(serde_json::Value::Null);
+        (output.status.code(), verdict)
+    };
+    let change = |sql: &str| {
+        let changed = Connection::open(out.join("run.db")).and_then(|db| db.execute(sql, []));
+        assert_eq!(changed, Ok(1), "{sql}");
+    };
+    let (status, verdict) = part(&["--from", "300", "--to", "400"]);
+    assert_eq!(
+        (status, &verdict["verdict"]),
+        (Some(0), &"equal".into()),
+        "{verdict}"
+    );
+    assert_eq!(
+        (&verdict["from"], &verdict["ticks"]),
+        (&300.into(), &400.into()),
+        "{verdict}"
+    );
+    // An input that only a replay from the beginning steps; the keyframe of tick 256 stands for it.
+    change("UPDATE inputs SET digest = '0' WHERE tick = 100");
+    change("UPDATE ticks SET hash = '0' WHERE tick = 300");
+    assert_eq!(
+        part(&["--from", "301"]).0,
+        Some(0),
+        "what lies before is believed"
+    );
+    assert_eq!(part(&["--from", "260", "--to", "299"]).0, Some(0));
+    let (status, verdict) = part(&["--from", "256"]);
+    assert_eq!(
+        (status, &verdict["tick"]),
+        (Some(3), &300.into()),
+        "{verdict}"
+    );
+    let (status, verdict) = part(&["--from", "255"]);
+    assert_eq!(
+        (status, &verdict["tick"]),
+        (Some(3), &100.into()),
+        "{verdict}"
+    );
+    change("DELETE FROM inputs WHERE tick = 599");
+    let (status, verdict) = part(&["--from", "520", "--to", "599"]);
+    assert_eq!(
+        (status, &verdict["tick"]),
+        (Some(3), &599.into()),
+        "{verdict}"
+    );
+    assert_eq!(part(&["--from", "520", "--to", "598"]).0, Some(0));
+    change("UPDATE keyframes SET body = x'00' WHERE tick = 512");
+    let (status, verdict) = part(&["--from", "520", "--to", "530"]);
+    assert_eq!(
+        (status, &verdict["verdict"], &verdict["tick"]),
+        (Some(3), &"damaged".into(), &512.into())
+    );
+    assert_eq!(part(&["--from", "601"]).0, Some(2));
+    assert_eq!(part(&["--from", "9", "--to", "8"]).0, Some(2));
+}
+
+#[test]
 fn a_killed_host_leaves_a_recording_that_replays() {
     let folder = Folder::new("killed");
     let out = folder.path("run");
