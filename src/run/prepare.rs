@@ -2,6 +2,7 @@
 //!
 //! Nobody has been started yet. Must not know agents' processes.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
