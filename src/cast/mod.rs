@@ -45,6 +45,8 @@ pub struct Rule {
     pub agent: AgentKind,
     /// Whether it has a desk, in a scenario that shares files.
     pub desk: bool,
+    /// The folder that its paths mean; none for the cast's own.
+    pub from: Option<PathBuf>,
 }
 
 /// What kind of agent, before its files are looked for.
@@ -234,10 +236,14 @@ pub fn load(bundle: &Bundle, name: &str) -> Result<Cast, CastError> {
 
 /// BLAKE3 over the text of the cast `name` (nothing if there is none) and each of `overrides` as it was given, each with
 /// its length before it (64 bits, little-endian), hexadecimal.
-pub fn digest(bundle: &Bundle, name: &str, overrides: &[String]) -> String {
+pub fn digest<'a>(
+    bundle: &'a Bundle,
+    name: &str,
+    overrides: impl Iterator<Item = &'a str>,
+) -> String {
     let text = bundle.get(&format!("casts/{name}.toml"));
     let mut hasher = blake3::Hasher::new();
-    let overrides = overrides.iter().map(|given| given.as_bytes());
+    let overrides = overrides.map(str::as_bytes);
     for part in std::iter::once(text.unwrap_or_default()).chain(overrides) {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
@@ -245,8 +251,8 @@ pub fn digest(bundle: &Bundle, name: &str, overrides: &[String]) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// Reads `SEATS=COMMAND`. The command is split like a shell would; files named in it are copied.
-pub fn override_rule(given: &str) -> Result<Rule, CastError> {
+/// Reads `SEATS=COMMAND`. The command is split like a shell would; files named in it are copied. Relative paths mean `from`.
+pub fn override_rule(given: &str, from: &Path) -> Result<Rule, CastError> {
     let wrong = |why: &str| CastError::Override {
         given: given.to_owned(),
         why: why.to_owned(),
@@ -278,7 +284,7 @@ pub fn override_rule(given: &str) -> Result<Rule, CastError> {
             let files = std::iter::once(&command)
                 .chain(&words)
                 .filter(|word| {
-                    word.contains(['/', '.']) && Path::new(word).is_file() && !in_system(word)
+                    word.contains(['/', '.']) && from.join(word).is_file() && !in_system(word)
                 })
                 .cloned()
                 .collect();
@@ -294,6 +300,7 @@ pub fn override_rule(given: &str) -> Result<Rule, CastError> {
         pattern: pattern.trim().to_owned(),
         agent,
         desk: true,
+        from: Some(from.to_owned()),
     })
 }
 
@@ -304,26 +311,25 @@ fn in_system(path: &str) -> bool {
         .any(|folder| path.starts_with(folder))
 }
 
-/// Seats everybody: overrides first (their paths mean `current`), then the cast's rules (theirs mean `folder`).
+/// Seats everybody: overrides first, then the cast's rules, whose paths mean `folder`.
 pub fn seat(
     cast: &Cast,
     folder: &Path,
     overrides: &[Rule],
-    current: &Path,
     seats: &[String],
 ) -> Result<Vec<Seated>, CastError> {
     seats
         .iter()
         .map(|seat| {
-            let (rule, base) = overrides
+            let rule = overrides
                 .iter()
-                .map(|rule| (rule, current))
-                .chain(cast.rules.iter().map(|rule| (rule, folder)))
-                .find(|(rule, _)| matches(&rule.pattern, seat))
+                .chain(&cast.rules)
+                .find(|rule| matches(&rule.pattern, seat))
                 .ok_or_else(|| CastError::Empty {
                     cast: cast.name.clone(),
                     seat: seat.clone(),
                 })?;
+            let base = rule.from.as_deref().unwrap_or(folder);
             let file = |path: &Path, why: String| CastError::File {
                 cast: cast.name.clone(),
                 seat: seat.clone(),
@@ -508,7 +514,7 @@ mod tests {
 
     #[test]
     fn a_seat_can_be_left_to_mcp_clients() {
-        let rule = override_rule("alice=mcp").expect("a rule");
+        let rule = override_rule("alice=mcp", Path::new(".")).expect("a rule");
         assert!(matches!(rule.agent, AgentKind::Mcp { ready_ms: 60_000 }));
         let text = b"format = 1\n[[seat]]\nmatch = \"*\"\nagent = \"mcp\"\nready = \"5s\"\n";
         let cast = read::cast("casts/x.toml", "x", text).expect("a cast");
@@ -569,7 +575,9 @@ mod tests {
             ("a=sh -c 'x", "quote"),
             ("a=builtin:clever", "noop, random and script"),
         ] {
-            let error = override_rule(given).expect_err(given).to_string();
+            let error = override_rule(given, Path::new("."))
+                .expect_err(given)
+                .to_string();
             assert!(error.contains(words), "{given}: {error}");
         }
     }

@@ -87,6 +87,7 @@ fn rule(table: &Table<'_>) -> Option<Rule> {
         pattern: pattern?,
         agent,
         desk: desk.unwrap_or(true),
+        from: None,
     })
 }
 

@@ -119,7 +119,7 @@ impl Given {
         }
         let agents = self.options.agents.iter();
         let overrides = agents
-            .map(|given| cast::override_rule(given))
+            .map(|given| cast::override_rule(&given.agent, &given.from))
             .collect::<Result<Vec<_>, _>>()?;
         let prompts = Prompts::new(&self.bundle)?;
         let casts = cast::names(&self.bundle);
@@ -173,8 +173,7 @@ impl Checked {
             timing,
         } = self;
         let names: Vec<String> = world.seats().iter().map(|seat| seat.name.clone()).collect();
-        let current = &given.options.current;
-        let seated = cast::seat(&cast, &folder.join("casts"), &overrides, current, &names)?;
+        let seated = cast::seat(&cast, &folder.join("casts"), &overrides, &names)?;
         let processes = seated
             .iter()
             .filter(|seated| matches!(seated.agent, Agent::Process(_) | Agent::Mcp { .. }))
@@ -191,7 +190,15 @@ impl Checked {
             .filter(|seated| matches!(seated.agent, Agent::Process(_)))
             .count();
         let seclusion = Seclusion::new(given.level, given.uids, processes, &given.run, &given.dir)?;
-        let cast_digest = cast::digest(&given.bundle, &cast.name, &given.options.agents);
+        let cast_digest = cast::digest(
+            &given.bundle,
+            &cast.name,
+            given
+                .options
+                .agents
+                .iter()
+                .map(|given| given.agent.as_str()),
+        );
         let cast_name = match overrides.is_empty() {
             true => cast.name,
             false => format!("{} + --agent", cast.name),

@@ -13,7 +13,7 @@ use super::{Exit, LogFormat, fail};
 use crate::cast;
 use crate::recorder::reader::Recording;
 use crate::recorder::seek::{SeekError, world_at};
-use crate::recorder::{Parent, SeatMeta, fork, hash_text};
+use crate::recorder::{Given, Parent, SeatMeta, fork, hash_text};
 use crate::run::Plan;
 use crate::run::lock::RunLock;
 
@@ -87,7 +87,7 @@ fn plan(mut args: ForkArgs) -> Result<Plan, ResumeError> {
             seat.session = None;
         }
     }
-    meta.options.agents.splice(0..0, changed);
+    meta.options.agents.splice(0..0, Given::here(changed));
     meta.options.ticks = args.changes.ticks.or(meta.options.ticks);
     let dir = args.out.clone();
     let dir = dir.unwrap_or_else(|| Path::new("runs").join(&meta.run));

@@ -16,7 +16,7 @@ use super::{Exit, LogFormat, fail};
 use crate::library;
 use crate::recorder::reader::Recording;
 use crate::recorder::seek::SeekError;
-use crate::recorder::{RecorderError, RunEnd};
+use crate::recorder::{self, RecorderError, RunEnd};
 use crate::run::lock::{LockError, RunLock, await_gone};
 use crate::run::past::Past;
 use crate::run::seclusion::{self, SeclusionError, Wanted};
@@ -149,7 +149,9 @@ pub(super) fn plan(
     await_gone(&dir)?;
 
     let mut options = meta.options.clone();
-    options.agents.splice(0..0, args.agent.iter().cloned());
+    options
+        .agents
+        .splice(0..0, recorder::Given::here(args.agent.clone()));
     if let Some(deadline) = args.deadline {
         options.deadline_ms = Some(deadline.as_millis() as u64);
     }

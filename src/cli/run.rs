@@ -15,7 +15,7 @@ use super::live::{self, LiveArgs};
 use super::{Exit, LogFormat, fail, pair};
 use crate::cast;
 use crate::library;
-use crate::recorder::RunOptions;
+use crate::recorder::{self, RunOptions};
 use crate::run::Plan;
 use crate::run::lock::RunLock;
 use crate::run::seclusion::{self, Wanted};
@@ -97,12 +97,11 @@ pub(super) fn run(args: RunArgs, logs: LogFormat) -> Exit {
         Ok(nursery) => nursery,
         Err(error) => return fail(Exit::Failed, &error),
     };
-    let current = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
     let level = match seclusion::level(args.isolation, args.uids) {
         Ok(level) => level,
         Err(error) => return fail(Exit::Usage, &error),
     };
-    let plan = match plan(&args, &current, level) {
+    let plan = match plan(&args, level) {
         Ok(plan) => plan,
         Err(error) => return error.tell(),
     };
@@ -110,7 +109,7 @@ pub(super) fn run(args: RunArgs, logs: LogFormat) -> Exit {
 }
 
 /// Checks everything and makes the run's folder; starts nothing.
-fn plan(args: &RunArgs, current: &Path, level: Level) -> Result<Plan, SetUpError> {
+fn plan(args: &RunArgs, level: Level) -> Result<Plan, SetUpError> {
     let source = library::find(&args.scenario)?;
     let scenario = assemble::load(&source.bundle)?;
     let seed = args
@@ -131,14 +130,13 @@ fn plan(args: &RunArgs, current: &Path, level: Level) -> Result<Plan, SetUpError
     }
     let options = RunOptions {
         cast: args.cast.clone(),
-        agents: args.agent.clone(),
+        agents: recorder::Given::here(args.agent.clone()).collect(),
         deadline_ms: args.deadline.map(|deadline| deadline.as_millis() as u64),
         ticks: args.ticks,
         folder: source
             .folder
             .as_ref()
             .and_then(|folder| std::path::absolute(folder).ok()),
-        current: current.to_owned(),
     };
     let given = Given {
         run,

@@ -89,16 +89,34 @@ pub struct Parent {
 pub struct RunOptions {
     /// The cast's name; none for the scenario's own, or where every seat was given.
     pub cast: Option<String>,
-    /// Seats that were given before the cast, as `SEATS=COMMAND`.
-    pub agents: Vec<String>,
+    /// Seats that were given before the cast; the first that matches counts.
+    pub agents: Vec<Given>,
     /// Longest wait of a lockstep tick, in milliseconds; none: as cast or scenario say.
     pub deadline_ms: Option<u64>,
     /// Last tick; none: as the scenario says.
     pub ticks: Option<u64>,
     /// The scenario's folder, from which the programs of its casts were copied; none for a shipped one.
     pub folder: Option<PathBuf>,
-    /// The folder from which relative commands were meant.
-    pub current: PathBuf,
+}
+
+/// Seats that were given on a command line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Given {
+    /// `SEATS=COMMAND`.
+    pub agent: String,
+    /// The folder that its relative paths mean.
+    pub from: PathBuf,
+}
+
+impl Given {
+    /// As they are given in the present folder.
+    pub fn here(agents: impl IntoIterator<Item = String>) -> impl Iterator<Item = Given> {
+        let from = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
+        agents.into_iter().map(move |agent| Given {
+            agent,
+            from: from.clone(),
+        })
+    }
 }
 
 /// Where a run comes from, besides what the world is made of. No input of the world.

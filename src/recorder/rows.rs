@@ -88,7 +88,7 @@ static META: Table = Table::new("meta", &["key", "value"], Kind::Replaced)
 static BUNDLE: Table = Table::new("bundle", &["path", "body"], Kind::Replaced)
     .written("INSERT INTO bundle VALUES (?1, ?2)");
 static SEATS: Table = Table::new("seats", &["seat", "name", "team", "agent"], Kind::Replaced)
-    .written("INSERT INTO seats VALUES (?1, ?2, ?3, ?4)");
+    .written("INSERT OR REPLACE INTO seats VALUES (?1, ?2, ?3, ?4)");
 static INPUTS: Table = Table::new("inputs", &["tick", "body", "digest"], Kind::Ticked)
     .written("INSERT INTO inputs VALUES (?1, ?2, ?3)");
 static TICKS: Table = Table::new(
@@ -238,14 +238,9 @@ impl<'a> Rows<'a> {
 
     /// What a run starts from, and its block.
     pub(super) fn prepare(&mut self, meta: &RunMeta, bundle: &Bundle) -> rusqlite::Result<()> {
-        let json = serde_json::to_string(meta).expect("RunMeta has string keys only");
-        self.put(&META, params!["run", json])?;
+        self.begin(meta)?;
         for (path, body) in bundle.iter() {
             self.put(&BUNDLE, params![path, &body[..]])?;
-        }
-        for (index, seat) in meta.seats.iter().enumerate() {
-            let (name, team) = (&seat.seat, &seat.group);
-            self.put(&SEATS, params![index as i64, name, team, seat.agent])?;
         }
         self.settle()
     }
@@ -311,16 +306,27 @@ impl<'a> Rows<'a> {
                 ],
             ),
             Command::Files { batch, .. } => self.files(batch),
-            Command::GoOn => self.go_on(),
+            Command::GoOn(meta) => self.go_on(meta),
             Command::Finish { end, .. } => self.end(end),
         }
     }
 
     /// The end that stands there, if any, was none. Closes a block in any case: of all that the last host left open.
-    fn go_on(&mut self) -> rusqlite::Result<()> {
+    fn go_on(&mut self, meta: &RunMeta) -> rusqlite::Result<()> {
         self.connection
             .execute("DELETE FROM meta WHERE key = 'end'", [])?;
         self.chain.replace(META.name, "end".to_owned(), None);
+        self.begin(meta)
+    }
+
+    /// What the run is made of, and its seats.
+    fn begin(&mut self, meta: &RunMeta) -> rusqlite::Result<()> {
+        let json = serde_json::to_string(meta).expect("RunMeta has string keys only");
+        self.put(&META, params!["run", json])?;
+        for (index, seat) in meta.seats.iter().enumerate() {
+            let (name, team) = (&seat.seat, &seat.group);
+            self.put(&SEATS, params![index as i64, name, team, seat.agent])?;
+        }
         Ok(())
     }
 

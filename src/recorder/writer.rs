@@ -69,8 +69,8 @@ pub(super) enum Command {
         batch: Box<Batch>,
         done: SyncSender<Result<(), String>>,
     },
-    /// A host goes on with the recording: it has not ended.
-    GoOn,
+    /// A host goes on with the recording: it has not ended, and what was asked of it may be other than before.
+    GoOn(Box<RunMeta>),
     Finish {
         end: Box<RunEnd>,
         done: oneshot::Sender<Result<(), String>>,
@@ -117,9 +117,9 @@ impl Recorder {
         ))
     }
 
-    /// Says that the run goes on: an end that stands there was none.
-    pub fn go_on(&self) {
-        self.push(Command::GoOn);
+    /// Says that the run goes on, as `meta` has it: an end that stands there was none.
+    pub fn go_on(&self, meta: RunMeta) {
+        self.push(Command::GoOn(Box::new(meta)));
     }
 
     fn start_thread(

@@ -265,8 +265,17 @@ fn record(
         begin(&recorder, world);
         return Ok(recorder);
     };
-    let (recorder, _) = Recorder::reopen(dir)?;
-    recorder.go_on();
+    let (recorder, before) = Recorder::reopen(dir)?;
+    // What may be other than it was; the rest says where the run comes from.
+    recorder.go_on(RunMeta {
+        ticks: meta.ticks,
+        cast: meta.cast.clone(),
+        isolation: meta.isolation.clone(),
+        durability: meta.durability.clone(),
+        seats: meta.seats.clone(),
+        options: meta.options.clone(),
+        ..before
+    });
     if let Some(first) = past.unstarted.take() {
         begin(&recorder, &first);
     }

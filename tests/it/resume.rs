@@ -262,6 +262,67 @@ fn what_is_no_run_is_left_alone() {
     }
 }
 
+/// What was given with relative paths means the folder where it was given, wherever one resumes from.
+#[test]
+fn a_run_is_resumed_from_anywhere() {
+    let folder = Folder::new("resume-anywhere");
+    folder.write("here/agent.py", AGENT);
+    let out = folder.path("run");
+    let host = |from: &Path, args: &[&str]| {
+        let done = Command::new(crate::host::binary())
+            .args(args)
+            .args(["--headless", "--json"])
+            .current_dir(from)
+            .output()
+            .expect("it runs");
+        let words = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(done.status.success(), "{words}");
+        serde_json::from_slice::<Value>(&done.stdout).expect("a summary")
+    };
+    let to = out.to_str().expect("UTF-8");
+    let agent = "*=python3 agent.py";
+    host(
+        &folder.path("here"),
+        &[
+            "run",
+            "commons",
+            "--agent",
+            agent,
+            "--ticks",
+            "5",
+            "--out",
+            to,
+            "--deadline",
+            "60s",
+        ],
+    );
+    let further = host(&folder.0, &["resume", to, "--ticks", "9"]);
+    for seat in further["seats"].as_array().expect("seats") {
+        assert_eq!(seat["trouble"], Value::Null, "{further}");
+    }
+    assert_replays(&out);
+    let second = folder.path("fork");
+    folder.write("there/other.py", AGENT);
+    let other = [
+        "fork",
+        to,
+        "--at",
+        "7",
+        "--agent",
+        "harvester-1=python3 other.py",
+        "--out",
+    ];
+    let forked = host(
+        &folder.path("there"),
+        &[&other[..], &[second.to_str().expect("UTF-8")]].concat(),
+    );
+    assert_eq!(forked["end"], "tick 9 of 9 reached", "{forked}");
+    for seat in forked["seats"].as_array().expect("seats") {
+        assert_eq!(seat["trouble"], Value::Null, "{forked}");
+    }
+    assert_replays(&second);
+}
+
 /// Late joiners of the host that goes on see the run from where it stands, with its metrics from the beginning.
 #[test]
 fn agents_of_a_killed_host_end_before_the_next_one_begins() {

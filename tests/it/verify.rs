@@ -294,8 +294,8 @@ fn a_killed_host_leaves_a_recording_that_is_good_and_its_chain_goes_on() {
     assert!(query_int(&out, inputs) < 32);
 
     // A host that goes on closes a block at once: with it all that was open.
-    let (recorder, _) = Recorder::reopen(&out).expect("it goes on");
-    recorder.go_on();
+    let (recorder, meta) = Recorder::reopen(&out).expect("it goes on");
+    recorder.go_on(meta);
     drop(recorder);
     let blocks = before.blocks as i64 + 1;
     crate::host::wait_for("the writer's end", || {
