@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::host::{
     Folder, Live, assert_replays, formicarium, output, query_int, query_text, root, run, wait_for,
 };
-use crate::storm::check::Check;
+use crate::storm::{check::Check, from_environment};
 
 /// Kills of each scenario in the test suite.
 const KILLS: u64 = 6;
@@ -46,18 +46,6 @@ for line in sys.stdin:
         break
 "#;
 
-fn from_environment(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
-}
-
-fn random(state: &mut u64, below: u64) -> u64 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut z = *state;
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    (z ^ (z >> 31)) % below
-}
-
 /// Starts a run and resumes it until it ends, killing its host so many times. Its last words, and how often it was killed
 /// before the run was over.
 fn killed(out: &Path, args: &[&str], kills: u64, longest_ms: u64) -> (Value, u64) {
@@ -66,7 +54,7 @@ fn killed(out: &Path, args: &[&str], kills: u64, longest_ms: u64) -> (Value, u64
         now.expect("after 1970").as_nanos() as u64
     });
     println!("resume: seed {seed}, {kills} kills");
-    let mut state = seed;
+    let mut random = crate::storm::random(seed);
     let folder = out.to_str().expect("UTF-8");
     let first = [&["run"], args, &["--out", folder]].concat();
     let next = ["resume", folder];
@@ -87,7 +75,7 @@ fn killed(out: &Path, args: &[&str], kills: u64, longest_ms: u64) -> (Value, u64
         let began = Instant::now();
         let life = match done == kills {
             true => PATIENCE,
-            false => Duration::from_micros(random(&mut state, longest_ms * 1000)),
+            false => Duration::from_micros(random(longest_ms * 1000)),
         };
         let ended = loop {
             if let Some(status) = host.try_wait().expect("our own child") {
@@ -323,7 +311,6 @@ fn a_run_is_resumed_from_anywhere() {
     assert_replays(&second);
 }
 
-/// Late joiners of the host that goes on see the run from where it stands, with its metrics from the beginning.
 #[test]
 fn agents_of_a_killed_host_end_before_the_next_one_begins() {
     let folder = Folder::new("resume-peopled");

@@ -65,7 +65,7 @@ struct Tally {
     ticks: u64,
 }
 
-fn from_environment(name: &str) -> Option<u64> {
+pub fn from_environment(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
@@ -101,7 +101,7 @@ fn a_host_that_is_killed_in_a_storm_loses_nothing_that_it_acknowledged() {
 /// One host, from its start to its kill, and what it left.
 fn storm(seed: u64, round: u64, tally: &mut Tally) {
     let what = format!("round {round} of seed {seed}");
-    let mut random = fastrand(seed.wrapping_add(round));
+    let mut random = random(seed.wrapping_add(round));
     let folder = Folder::new("storm");
     write_scenario(&folder, seed, round);
     let run = folder.path("run");
@@ -199,7 +199,7 @@ fn storm(seed: u64, round: u64, tally: &mut Tally) {
 }
 
 /// A small generator (splitmix64): the same seed gives the same wishes, if not the same timing.
-fn fastrand(seed: u64) -> impl FnMut(u64) -> u64 {
+pub fn random(seed: u64) -> impl FnMut(u64) -> u64 {
     let mut state = seed;
     move |below| {
         state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
