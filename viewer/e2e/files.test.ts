@@ -116,7 +116,7 @@ describe("in the map's place", () => {
     expect(await row(page, "chapter-1.md").getAttribute("data-version")).toBe("4");
     expect(await row(page, "chapter-1.md").innerText()).toContain("since tick");
     await page.getByTestId("scrub").fill("1");
-    expect(await page.getByTestId("files").getAttribute("data-held")).toBe("0");
+    await page.locator('[data-testid=files][data-held="0"]').waitFor({ timeout: 20_000 });
     expect(await row(page, "draft.md").getAttribute("data-version")).toBe("1");
     await page.getByTestId("live").click();
     await holds(page, "chapter-1.md", "writer-2", "");
