@@ -43,6 +43,7 @@ describe("on a map", () => {
     const marks = await page.locator(".gaps i").first().getAttribute("title");
     const [from, to] = (marks ?? "").match(/\d+/g)!.map(Number) as [number, number];
     await page.getByTestId("scrub").fill(String(to + 1));
+    await page.locator(`[data-testid=app][data-tick="${to + 1}"]`).waitFor();
     await page.keyboard.press("ArrowLeft");
     expect((await said(page)).tick).toBe(from - 1);
   });

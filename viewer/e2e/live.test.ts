@@ -72,6 +72,7 @@ test("pause stops the picture, not the world; scrub goes back; live comes back",
   const first = Number(await scrub.getAttribute("min"));
   const middle = Math.round((first + paused.tick) / 2);
   await scrub.fill(String(middle));
+  await page.locator(`[data-testid=app][data-tick="${middle}"]`).waitFor();
   expect(await said(page)).toMatchObject({ mode: "paused", tick: middle });
   const then = await places(page);
   await page.keyboard.press("ArrowRight");
