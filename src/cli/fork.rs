@@ -78,16 +78,17 @@ fn plan(mut args: ForkArgs) -> Result<Plan, ResumeError> {
         .drop
         .iter()
         .map(|seats| format!("{seats}=builtin:noop"));
-    let changed: Vec<String> = dropped.chain(args.changes.agent.drain(..)).collect();
+    let changed: Vec<Given> = Given::here(dropped.chain(args.changes.agent.drain(..))).collect();
     for given in changed.iter().rev() {
-        let (pattern, agent) = given.split_once('=').unwrap_or((given, ""));
-        let fits = |seat: &&mut SeatMeta| cast::matches(pattern.trim(), &seat.seat);
+        let rule = cast::override_rule(&given.agent, &given.from).map_err(SetUpError::from)?;
+        let (_, agent) = given.agent.split_once('=').unwrap_or_default();
+        let fits = |seat: &&mut SeatMeta| cast::matches(&rule.pattern, &seat.seat);
         for seat in meta.seats.iter_mut().filter(fits) {
             seat.agent = agent.trim().to_owned();
             seat.session = None;
         }
     }
-    meta.options.agents.splice(0..0, Given::here(changed));
+    meta.options.agents.splice(0..0, changed);
     meta.options.ticks = args.changes.ticks.or(meta.options.ticks);
     let dir = args.out.clone();
     let dir = dir.unwrap_or_else(|| Path::new("runs").join(&meta.run));

@@ -183,6 +183,9 @@ fn what_cannot_be_forked_is_said() {
         beyond.contains("ends at tick 5; tick 6 was never made"),
         "{beyond}"
     );
+    let unread = words(&["--at", "3", "--agent", "harvester-1"]);
+    assert!(unread.contains("there is no '='"), "{unread}");
+    assert!(!out.exists(), "nothing is left of it");
     folder.write("out/something", "");
     let occupied = words(&["--at", "3"]);
     assert!(occupied.contains("not empty"), "{occupied}");
