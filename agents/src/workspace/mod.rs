@@ -7,6 +7,7 @@ pub mod command;
 pub mod confine;
 pub mod desk;
 mod guard;
+pub mod history;
 mod scan;
 
 use std::fs;

@@ -57,6 +57,11 @@ pub(super) fn now_ns() -> i128 {
     now.map_or(0, |since| since.as_nanos() as i128)
 }
 
+/// Whether a file with this stamp is surely the one whose stamp was taken then.
+pub(super) fn is_settled((stamp, taken_ns): (Stamp, i128), found: &Stamp) -> bool {
+    stamp == *found && stamp.changed_ns.max(stamp.modified_ns) + RACY_NS < taken_ns
+}
+
 /// A path of the desk as it was last in step.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry {
@@ -73,9 +78,7 @@ pub(super) struct Entry {
 impl Entry {
     /// Whether a file with this stamp is surely the one that was last in step.
     pub(super) fn is_settled(&self, found: &Stamp) -> bool {
-        self.stamp.is_some_and(|(stamp, taken_ns)| {
-            stamp == *found && stamp.changed_ns.max(stamp.modified_ns) + RACY_NS < taken_ns
-        })
+        self.stamp.is_some_and(|taken| is_settled(taken, found))
     }
 }
 

@@ -25,7 +25,7 @@ use crate::broker::{Limits, Outcome, State, TreePath, Version};
 use crate::isolation::Owner;
 
 /// The folder in a workspace in which files are written before they are renamed onto the desk.
-const STAGING: &str = ".desk";
+pub(super) const STAGING: &str = ".desk";
 /// Entries on a desk beyond those that the tree may have: what is not shared lies there too.
 const EXTRA_ENTRIES: usize = 10_000;
 
