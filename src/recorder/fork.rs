@@ -12,7 +12,7 @@ use super::{RecorderError, RunMeta};
 
 /// What is copied up to the tick ?1; facts of the shared tree up to the number ?2, which are those that the tick's inputs
 /// hold and, before the first, the files that the run began with.
-const HISTORY: [&str; 11] = [
+const HISTORY: [&str; 13] = [
     "INSERT INTO inputs SELECT * FROM parent.inputs WHERE tick <= ?1 AND ?2 >= 0",
     "INSERT INTO ticks SELECT * FROM parent.ticks WHERE tick <= ?1 AND ?2 >= 0",
     "INSERT INTO keyframes SELECT * FROM parent.keyframes WHERE tick <= ?1 AND ?2 >= 0",
@@ -29,6 +29,10 @@ const HISTORY: [&str; 11] = [
     "INSERT INTO contents (hash, body) SELECT hash, body FROM parent.contents WHERE ?1 >= 0 AND ?2 >= 0 AND hash IN (SELECT json_extract(body, '$.state.hash') \
      FROM file_facts UNION SELECT json_extract(body, '$.merged') FROM file_facts UNION SELECT json_extract(body, '$.wanted.hash') \
      FROM file_facts)",
+    "INSERT INTO workspace_files (tick, seat, path, kind, hash, bytes, executable, base, rest, text) SELECT tick, seat, path, kind, hash, bytes, \
+     executable, base, rest, text FROM parent.workspace_files WHERE tick < ?1 AND ?2 >= 0 ORDER BY id",
+    "INSERT INTO workspace_contents (hash, body) SELECT hash, body FROM parent.workspace_contents WHERE ?1 >= 0 AND ?2 >= 0 AND hash IN \
+     (SELECT rest FROM workspace_files)",
 ];
 
 /// Makes the recording `run.db` in `folder` with the history of `parent` up to `tick`. It has not ended.

@@ -18,6 +18,7 @@ pub mod schema;
 pub mod seek;
 pub mod verify;
 pub mod versions;
+pub mod workspaces;
 pub mod writer;
 
 use std::path::PathBuf;

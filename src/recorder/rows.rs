@@ -4,13 +4,14 @@
 //! written, or why.
 
 use formicarium_agents::broker::{Batch, Fact};
+use formicarium_agents::workspace::history::{Change, Now};
 use formicarium_engine::{Bundle, Event};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ToSql, params};
 
 use super::chain::{Chain, encode, encode_ref, key_text, look};
 use super::writer::{Command, Outcome, fields_json};
-use super::{RunEnd, RunMeta, hash_text, input_check};
+use super::{RunEnd, RunMeta, hash_text, input_check, workspaces};
 
 /// How a table changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,10 @@ impl Table {
         let (columns, then) = (self.columns.join(", "), self.then_by.unwrap_or(key));
         let from = after.map_or(String::new(), |after| format!("WHERE {key} > {after}"));
         let sql = format!("SELECT {columns} FROM {name} {from} ORDER BY {key}, {then}");
+        if !connection.table_exists(None, name)? {
+            // A recording from before there was such a table.
+            return Ok(());
+        }
         let mut statement = connection.prepare(&sql)?;
         let mut rows = statement.query([])?;
         let mut bytes = Vec::new();
@@ -170,8 +175,24 @@ static FILE_FACTS: Table = Table::new(
 )
 .written("INSERT INTO file_facts VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
 
+/// As [`CONTENTS`], of the seats' own files.
+static WORKSPACE_CONTENTS: Table =
+    Table::new("workspace_contents", &["id", "hash"], Kind::Numbered)
+        .written("INSERT OR IGNORE INTO workspace_contents (hash, body) VALUES (?1, ?2)");
+static WORKSPACE_FILES: Table = Table::new(
+    "workspace_files",
+    &[
+        "id", "tick", "seat", "path", "kind", "hash", "bytes", "executable", "base", "rest", "text",
+    ],
+    Kind::Numbered,
+)
+.written(
+    "INSERT INTO workspace_files (tick, seat, path, kind, hash, bytes, executable, base, rest, text) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+);
+
 /// All tables but the chain's own.
-pub static TABLES: [&Table; 15] = [
+pub static TABLES: [&Table; 17] = [
     &META,
     &BUNDLE,
     &SEATS,
@@ -187,6 +208,8 @@ pub static TABLES: [&Table; 15] = [
     &COSTS,
     &CONTENTS,
     &FILE_FACTS,
+    &WORKSPACE_CONTENTS,
+    &WORKSPACE_FILES,
 ];
 
 /// Writes rows within a transaction.
@@ -306,6 +329,7 @@ impl<'a> Rows<'a> {
                 ],
             ),
             Command::Files { batch, .. } => self.files(batch),
+            Command::Workspace { tick, seat, files } => self.workspace(*tick, *seat, files),
             Command::GoOn(meta) => self.go_on(meta),
             Command::Finish { end, .. } => self.end(end),
         }
@@ -363,6 +387,31 @@ impl<'a> Rows<'a> {
             Some(below) => self.put(&META, params!["tokens_below", below.to_string()]),
             None => Ok(()),
         }
+    }
+
+    fn workspace(&mut self, tick: u64, seat: u32, files: &[Change]) -> rusqlite::Result<()> {
+        for change in files {
+            let row = workspaces::row(&change.now);
+            if let (Some(rest), Now::File { rest: body, .. }) = (&row.rest, &change.now) {
+                self.put(&WORKSPACE_CONTENTS, params![rest, body])?;
+            }
+            self.put(
+                &WORKSPACE_FILES,
+                params![
+                    tick as i64,
+                    seat,
+                    change.path,
+                    row.kind,
+                    row.hash,
+                    row.bytes,
+                    row.executable,
+                    row.base,
+                    row.rest,
+                    row.text
+                ],
+            )?;
+        }
+        Ok(())
     }
 
     fn hashes(

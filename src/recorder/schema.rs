@@ -54,9 +54,24 @@ CREATE VIEW answers AS
   FROM notes n JOIN seats s ON s.seat = n.seat WHERE n.kind = 'answer';
 ";
 
+/// What the first recordings of this format did not have.
+const LATER: &str = "
+CREATE TABLE IF NOT EXISTS workspace_contents (id INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS workspace_files (id INTEGER PRIMARY KEY, tick INTEGER NOT NULL, seat INTEGER NOT NULL, path TEXT NOT NULL,
+                                            kind TEXT NOT NULL, hash TEXT, bytes INTEGER, executable INTEGER, base TEXT, rest TEXT,
+                                            text TEXT);
+CREATE INDEX IF NOT EXISTS workspace_files_of_path ON workspace_files (seat, path, id);
+";
+
+/// Adds the tables that an earlier host did not make, in a recording that is about to go on.
+pub fn complete(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(LATER)
+}
+
 /// Makes the tables in an empty database and marks it as ours.
 pub fn create(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(TABLES)?;
+    complete(connection)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     connection.pragma_update(None, "user_version", FORMAT)
 }

@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use formicarium_agents::broker::Batch;
+use formicarium_agents::workspace::history::Change;
 use formicarium_engine::{Bundle, TickOutput};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
@@ -64,6 +65,12 @@ pub(super) enum Command {
     },
     Transcript(TranscriptRow),
     Cost(CostRow),
+    /// What has become of a seat's own files.
+    Workspace {
+        tick: u64,
+        seat: u32,
+        files: Vec<Change>,
+    },
     /// Facts of the shared tree; durable over a power cut when acknowledged, whatever the run's durability.
     Files {
         batch: Box<Batch>,
@@ -108,6 +115,7 @@ impl Recorder {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&path, flags).map_err(sql)?;
         set_durability(&connection, &meta).map_err(sql)?;
+        schema::complete(&connection).map_err(sql)?;
         // Last: what stands in the tables by now is what the chain goes on from.
         let mut chain = Chain::resume(&connection).map_err(sql)?;
         chain.settle(&connection).map_err(sql)?;
@@ -203,6 +211,11 @@ impl Recorder {
         FileJournal::open(&self.path, self.commands.clone())
     }
 
+    /// A way to record what becomes of the seats' own files, for a thread of its own.
+    pub fn workspaces(&self) -> WorkspaceSink {
+        WorkspaceSink(self.commands.clone())
+    }
+
     /// Writes the end of the run, closes the file and ends the thread.
     pub async fn finish(mut self, end: RunEnd) -> Result<(), RecorderError> {
         let (done, answer) = oneshot::channel();
@@ -238,6 +251,19 @@ impl Recorder {
     /// A closed queue means the thread met a fault; the next acknowledgement reports it.
     fn push(&self, command: Command) {
         let _ = self.commands.send(command);
+    }
+}
+
+/// See [`Recorder::workspaces`]. All of them have to be dropped before the run's end is written.
+#[derive(Debug)]
+pub struct WorkspaceSink(SyncSender<Command>);
+
+impl WorkspaceSink {
+    /// Appends what has become of a seat's files since a tick was shown to it.
+    pub fn put(&self, tick: u64, seat: usize, files: Vec<Change>) {
+        let seat = seat as u32;
+        // A closed queue means that the recording has met a fault; the tick loop learns of it.
+        let _ = self.0.send(Command::Workspace { tick, seat, files });
     }
 }
 

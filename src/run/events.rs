@@ -41,6 +41,7 @@ impl TickLoop {
                 will_restart,
             }) => {
                 self.hopeful[seat] = will_restart;
+                self.workspaces.acted(seat);
                 self.interview.leave(seat);
                 if let Some(files) = &self.files {
                     files.left(seat);
@@ -104,6 +105,7 @@ impl TickLoop {
                     .into_iter()
                     .map(|action| (action.name, action.args))
                     .collect();
+                self.workspaces.acted(seat);
                 if tick == self.door.tick()
                     && let Some(files) = &mut self.files
                 {

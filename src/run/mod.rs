@@ -25,6 +25,7 @@ mod shared;
 mod shown;
 mod tick;
 mod timing;
+pub mod workspaces;
 mod world_thread;
 
 use std::borrow::Cow;
@@ -59,6 +60,7 @@ use prompt::{PromptError, Prompts};
 use seclusion::Seclusion;
 use tick::{Awaited, TickLoop};
 pub use timing::Timing;
+use workspaces::{Workspaces, WorkspacesError};
 use world_thread::WorldGone;
 
 /// The end of a run that was stopped by hand, and can be resumed.
@@ -157,6 +159,9 @@ pub enum RunError {
     /// They may come to take more than there is.
     #[error(transparent)]
     TooDear(#[from] TooDear),
+    /// The seats' own files.
+    #[error(transparent)]
+    Workspaces(#[from] WorkspacesError),
     /// A fault of ours.
     #[error("a bug in formicarium: {0}")]
     Bug(String),
@@ -212,7 +217,7 @@ pub async fn execute(
         world,
         scores,
         hash,
-        since,
+        mut since,
     } = ready;
     let seats = plan.seated.len();
     let mut door = Door::new(catalogue.clone(), limits, absent_after, seats);
@@ -268,6 +273,7 @@ pub async fn execute(
                 let name = board.name(seat).to_owned();
                 let folder = plan.seclusion.folder(&name);
                 let mut isolation = plan.seclusion.of(plans.len());
+                since.workspaces.lay_out(seat, &name, &folder)?;
                 isolation.shared = desks[seat].then(|| plan.dir.join("shared"));
                 plans.push((
                     seat,
@@ -301,6 +307,7 @@ pub async fn execute(
         }
         None => None,
     };
+    let workspaces = Workspaces::start(&prepared, since.workspaces, recorder.workspaces())?;
     let agents = Players {
         clients: players::open(&open_seats, &plan.dir, sender.clone()).await?,
         processes: prepared.start(nursery, sender.clone())?,
@@ -317,6 +324,7 @@ pub async fn execute(
         feed,
         agents,
         files,
+        workspaces,
         inbox,
         _sender: sender,
         builtins,
@@ -344,6 +352,7 @@ pub async fn execute(
         feed,
         agents,
         files,
+        mut workspaces,
         mut inbox,
         mut ledger,
         mut calls,
@@ -386,6 +395,12 @@ pub async fn execute(
         }
     };
     tokio::join!(agents.shutdown(FAREWELL), last_words);
+    // As they are left, now that nobody writes there any more.
+    for seat in 0..seats {
+        workspaces.acted(seat);
+    }
+    workspaces.look(door.tick());
+    workspaces.close().await;
     if let Some(door) = model_door {
         door.stop().await;
         while let Some(call) = calls.recv().await {

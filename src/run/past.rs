@@ -3,9 +3,11 @@
 //! Only reads. Must not know how agents are started.
 
 use formicarium_agents::protocol::Resumed;
+use formicarium_agents::workspace::history::restore::is_missing;
 use formicarium_engine::{InputBody, TickInput, TickOutput, World};
 use serde_json::Value;
 
+use super::workspaces;
 use crate::recorder::RecorderError;
 use crate::recorder::reader::Recording;
 use crate::recorder::replay::initial_world;
@@ -29,6 +31,8 @@ pub struct Past {
     pub taken: u64,
     /// Values of the metrics, by tick.
     pub metrics: Vec<(u64, Vec<f64>)>,
+    /// The seats' own files.
+    pub workspaces: workspaces::Past,
 }
 
 /// The past of a seat.
@@ -119,6 +123,20 @@ impl Past {
                 *usd += cost.usd;
             }
         }
+        let mut workspaces = workspaces::Past {
+            bytes: recording.workspace_bytes()?,
+            ..workspaces::Past::default()
+        };
+        for seat in 0..seats.len() {
+            workspaces.seen.push(recording.workspace_seen(seat)?);
+            let name = &world.seats()[seat].name;
+            let folder = recording.path().with_file_name("agents").join(name);
+            // As found, where there is something.
+            workspaces.kept.push(match is_missing(&folder) {
+                true => recording.workspace_at(seat, u64::MAX)?.0,
+                false => Vec::new(),
+            });
+        }
         let past = Past {
             tick,
             unwritten,
@@ -131,6 +149,7 @@ impl Past {
             seats,
             taken,
             metrics: recording.metrics()?,
+            workspaces,
         };
         Ok((past, world))
     }

@@ -21,7 +21,7 @@ use super::past::{Past, SeatPast};
 use super::prompt::Prompts;
 use super::seclusion::Seclusion;
 use super::world_thread::WorldThread;
-use super::{Plan, RunError, Timing, Upstream};
+use super::{Plan, RunError, Timing, Upstream, workspaces};
 use crate::cast::{Agent, Seated};
 use crate::feed;
 use crate::feed::handover::Feed;
@@ -56,6 +56,7 @@ pub(super) struct Since {
     pub(super) taken: u64,
     pub(super) at_us: u64,
     pub(super) ended: Option<String>,
+    pub(super) workspaces: workspaces::Past,
 }
 
 /// What is left of a plan once the world has moved to its thread.
@@ -318,6 +319,7 @@ fn split(past: Past) -> (Since, feed::picture::Past) {
         taken: past.taken,
         at_us: past.at_us,
         ended: past.ended,
+        workspaces: past.workspaces,
     };
     (since, shown)
 }

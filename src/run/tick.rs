@@ -24,6 +24,7 @@ use super::ledger::Ledger;
 use super::players::Players;
 use super::progress::{Progress, Standings};
 use super::shared::{Done, Shared};
+use super::workspaces::Workspaces;
 use super::world_thread::WorldThread;
 use super::{INTERRUPTED, RunError, Timing};
 use crate::feed::handover::Feed;
@@ -48,6 +49,8 @@ pub(super) struct TickLoop {
     pub(super) agents: Players,
     /// The shared files, in a scenario that has some.
     pub(super) files: Option<Shared>,
+    /// The seats' own files.
+    pub(super) workspaces: Workspaces,
     pub(super) inbox: mpsc::Receiver<AgentEvent>,
     /// Keeps the inbox open when no seat has a process.
     pub(super) _sender: mpsc::Sender<AgentEvent>,
@@ -223,6 +226,7 @@ impl TickLoop {
             }
             shown = self.feed.is_some().then(|| files.shown(news));
         }
+        let looked = self.workspaces.look(self.door.tick());
         let (input, changes) = self.door.close();
         let tick = input.tick;
         let input = Arc::new(input);
@@ -238,6 +242,12 @@ impl TickLoop {
         let committed = self.recorder.input(tick, body);
         let (output, step_us) = self.world.stepped().await?;
         self.recorder.acknowledged(committed).await?;
+        if self.timing.lockstep()
+            && let Some(looked) = looked
+        {
+            // What a seat does after its next observation belongs to the next tick.
+            let _ = looked.await;
+        }
 
         let output: Arc<TickOutput> = Arc::from(output);
         let ended = output

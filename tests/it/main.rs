@@ -25,3 +25,4 @@ mod story;
 mod verify;
 mod versions;
 mod workshop;
+mod workspaces;

@@ -6,6 +6,8 @@ use formicarium::recorder::reader::Recording;
 use formicarium::recorder::verify::{Report, verify};
 use formicarium::recorder::writer::Recorder;
 use formicarium::recorder::{CostRow, Note, TranscriptRow};
+use formicarium_agents::broker::ContentHash;
+use formicarium_agents::workspace::history::{Change, Now};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 use rusqlite::types::Value;
@@ -55,6 +57,26 @@ fn recorded(folder: &Folder, name: &str, args: &[&str]) -> PathBuf {
         });
     }
     recorder.remember(2, 0, "{\"plan\":\"rest\"}".into());
+    let file = |path: &str, before: &str, more: &str| {
+        let whole = format!("{before}{more}");
+        let now = Now::File {
+            hash: ContentHash::of(whole.as_bytes()),
+            bytes: whole.len() as u64,
+            executable: false,
+            base: (!before.is_empty()).then(|| ContentHash::of(before.as_bytes())),
+            rest: more.into(),
+        };
+        let path = path.to_owned();
+        Change { path, now }
+    };
+    let link = Change {
+        path: "workspace/link".into(),
+        now: Now::Link("log".into()),
+    };
+    let own = recorder.workspaces();
+    own.put(1, 0, vec![file("workspace/log", "", "one\n"), link]);
+    own.put(2, 0, vec![file("workspace/log", "one\n", "two\n")]);
+    drop(own);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime");
@@ -142,7 +164,7 @@ fn every_value(original: &Path, folder: &Folder, seed: u64) {
         &database,
         "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
     );
-    assert_eq!(tables.len(), 16, "{tables:?}");
+    assert_eq!(tables.len(), 18, "{tables:?}");
     let mut tried = 0;
     for table in &tables {
         let (key, rows) = keys(&database, table);

@@ -1,7 +1,7 @@
 //! Says whether a recording is whole: everything that is wrong with it, each with its table, tick and row.
 //!
-//! Four looks at one moment of the file: `audit` recomputes the hash chain, `execution` makes each tick again, `files`
-//! follows the versions of the shared tree, and SQLite checks its own pages. Writes nothing, starts no process. Must not
+//! Five looks at one moment of the file: `audit` recomputes the hash chain, `execution` makes each tick again, `files`
+//! follows the versions of the shared tree, `super::workspaces` those of the seats' own files, and SQLite checks its own pages. Writes nothing, starts no process. Must not
 //! know who asks.
 
 mod audit;
@@ -14,8 +14,8 @@ use std::path::Path;
 use rusqlite::Connection;
 use serde::Serialize;
 
-use super::RecorderError;
 use super::reader::Recording;
+use super::{RecorderError, workspaces};
 
 /// Faults of one table that are told; of more only the number.
 const TOLD: usize = 100;
@@ -69,13 +69,19 @@ pub struct ChainReport {
 
 /// Collects faults, not without bound.
 #[derive(Debug, Default)]
-struct Faults {
+pub(super) struct Faults {
     list: Vec<Fault>,
     counts: BTreeMap<String, usize>,
 }
 
 impl Faults {
-    fn add(&mut self, table: &str, tick: Option<u64>, row: Option<String>, why: impl Into<String>) {
+    pub(super) fn add(
+        &mut self,
+        table: &str,
+        tick: Option<u64>,
+        row: Option<String>,
+        why: impl Into<String>,
+    ) {
         let count = self.counts.entry(table.to_owned()).or_default();
         *count += 1;
         if *count <= TOLD {
@@ -144,6 +150,9 @@ pub fn verify(run: &Path) -> Result<Report, RecorderError> {
             }
             execution::execute(&recording, &mut report, &mut faults);
             files::check(&recording, &mut report, &mut faults);
+            if let Err(error) = workspaces::verify(&recording, &mut faults) {
+                faults.add("workspace_files", None, None, error.to_string());
+            }
         }
         Err(error) => {
             if !faults.is_about("meta") {
