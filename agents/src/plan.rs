@@ -125,6 +125,8 @@ pub struct ClaudePlan {
     pub session: String,
     /// An earlier host's process has begun it: the first process resumes it too.
     pub has_session: bool,
+    /// The session of another run that this one goes on from, until it has one itself; its file lies in the seat's home.
+    pub fork_of: Option<String>,
     /// The model's name; none: the program's own default.
     pub model: Option<String>,
     /// How hard it thinks: the program's `--effort`.

@@ -121,8 +121,9 @@ pub(super) fn budget(table: &Table<'_>) -> Budget {
 /// The plan of its adapter. Prompt and door are filled in when the run knows them.
 pub(super) fn plan(rule: &ClaudeRule) -> AdapterPlan {
     AdapterPlan::Claude(Box::new(ClaudePlan {
-        session: uuid(rand::random()),
+        session: new_session(),
         has_session: false,
+        fork_of: None,
         model: rule.model.clone(),
         effort: rule.effort.clone(),
         turn: rule.turn,
@@ -134,6 +135,11 @@ pub(super) fn plan(rule: &ClaudeRule) -> AdapterPlan {
         model_door: None,
         stall_ms: rule.stall_ms,
     }))
+}
+
+/// The id of a session that has not begun.
+pub fn new_session() -> String {
+    uuid(rand::random())
 }
 
 /// A random UUID (RFC 9562, version 4).

@@ -16,7 +16,7 @@ use thiserror::Error;
 use super::{Exit, diagnose, fail, live};
 use crate::cast::{self, Agent, Cast, CastError, Rule};
 use crate::library::LibraryError;
-use crate::recorder::RunOptions;
+use crate::recorder::{RunOptions, SeatMeta};
 use crate::run::budget::Budget;
 use crate::run::lock::{LockError, RunLock};
 use crate::run::prompt::{PromptError, Prompts};
@@ -232,14 +232,15 @@ impl Checked {
 }
 
 /// Gives the agents of a plan the sessions that earlier processes of their seats had.
-pub(super) fn with_sessions(plan: &mut Plan, sessions: &[Option<String>], begun: &[bool]) {
-    for ((seated, session), begun) in plan.seated.iter_mut().zip(sessions).zip(begun) {
+pub(super) fn with_sessions(plan: &mut Plan, seats: &[SeatMeta], begun: &[bool]) {
+    for ((seated, seat), begun) in plan.seated.iter_mut().zip(seats).zip(begun) {
         if let Agent::Process(program) = &mut seated.agent
             && let AdapterPlan::Claude(claude) = &mut program.adapter
-            && let Some(session) = session
+            && let Some(session) = &seat.session
         {
             claude.session.clone_from(session);
             claude.has_session = *begun;
+            claude.fork_of.clone_from(&seat.session_from);
         }
     }
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use formicarium_agents::Nursery;
+use formicarium_agents::workspace::history::Change;
+use formicarium_engine::{SeatId, World};
 
 use super::assemble::SetUpError;
 use super::live::{self, LiveArgs};
@@ -13,7 +15,7 @@ use super::{Exit, LogFormat, fail};
 use crate::cast;
 use crate::recorder::reader::Recording;
 use crate::recorder::seek::{SeekError, world_at};
-use crate::recorder::{Given, Parent, SeatMeta, fork, hash_text};
+use crate::recorder::{Given, Parent, RecorderError, SeatMeta, fork, hash_text};
 use crate::run::Plan;
 use crate::run::lock::RunLock;
 
@@ -57,7 +59,10 @@ fn plan(mut args: ForkArgs) -> Result<Plan, ResumeError> {
         return Err(SeekError::Beyond { tick, last }.into());
     }
     // The hash of the tick that both share; made again, so that a damaged parent is found before it is copied.
-    let (world, _) = world_at(&parent, args.at, args.at)?;
+    let (mut world, _) = world_at(&parent, args.at, args.at)?;
+    if let Some(ticks) = parent.meta.options.ticks {
+        world.set_ticks(ticks);
+    }
     let mut meta = parent.meta.clone();
     let stamp = jiff::Timestamp::now();
     let word: u16 = rand::random();
@@ -85,9 +90,10 @@ fn plan(mut args: ForkArgs) -> Result<Plan, ResumeError> {
         let fits = |seat: &&mut SeatMeta| cast::matches(&rule.pattern, &seat.seat);
         for seat in meta.seats.iter_mut().filter(fits) {
             seat.agent = agent.trim().to_owned();
-            seat.session = None;
+            (seat.session, seat.session_from) = (None, None);
         }
     }
+    let sessions = sessions(&parent, &world, &mut meta.seats)?;
     meta.options.agents.splice(0..0, changed);
     meta.options.ticks = args.changes.ticks.or(meta.options.ticks);
     let dir = args.out.clone();
@@ -101,7 +107,38 @@ fn plan(mut args: ForkArgs) -> Result<Plan, ResumeError> {
         source,
     })?;
     let lock = RunLock::take(&dir)?;
-    fork::branch(&parent, args.at, &dir, &meta)?;
+    fork::branch(&parent, args.at, &dir, &meta, &sessions)?;
     let recording = Recording::open(&dir)?;
     resume::plan(&args.changes, &recording, dir, lock)
+}
+
+/// Gives each seat whose program keeps a session one of its own, which goes on from the parent's; the files of those,
+/// without what was said later.
+fn sessions(
+    parent: &Recording,
+    world: &World,
+    seats: &mut [SeatMeta],
+) -> Result<Vec<(u32, Change)>, RecorderError> {
+    let mut files = Vec::new();
+    for (index, seat) in seats.iter_mut().enumerate() {
+        let Some(own) = seat.session.take() else {
+            continue;
+        };
+        seat.session = Some(cast::claude::new_session());
+        // A fork that was never started has its parent's session still.
+        let known = [Some(own), seat.session_from.take()];
+        // Its tick stands there; what follows may have been added to.
+        let shown = world.observe(SeatId(index as u32)).text;
+        let shown = shown.lines().next().unwrap_or_default();
+        for session in known.into_iter().flatten() {
+            if let Some((path, content)) =
+                parent.session_at(index, &session, world.tick(), shown)?
+            {
+                files.push((index as u32, Change::file(path, content)));
+                seat.session_from = Some(session);
+                break;
+            }
+        }
+    }
+    Ok(files)
 }

@@ -190,10 +190,8 @@ pub(super) fn plan(
         world.set_ticks(ticks);
     }
     plan.world = world;
-    let sessions: Vec<Option<String>> =
-        meta.seats.iter().map(|seat| seat.session.clone()).collect();
     let begun: Vec<bool> = past.seats.iter().map(|seat| seat.has_session).collect();
-    assemble::with_sessions(&mut plan, &sessions, &begun);
+    assemble::with_sessions(&mut plan, &meta.seats, &begun);
     plan.past = Some(past);
     Ok(plan)
 }

@@ -4,9 +4,11 @@
 
 use std::path::Path;
 
+use formicarium_agents::workspace::history::Change;
 use rusqlite::{Connection, params};
 
 use super::reader::Recording;
+use super::rows::Rows;
 use super::writer::create_file;
 use super::{RecorderError, RunMeta};
 
@@ -35,7 +37,8 @@ const HISTORY: [&str; 13] = [
      (SELECT rest FROM workspace_files)",
 ];
 
-/// Makes the recording `run.db` in `folder` with the history of `parent` up to `tick`. It has not ended.
+/// Makes the recording `run.db` in `folder` with the history of `parent` up to `tick`. It has not ended. `sessions` are files
+/// of seats in place of those that the parent saw until then, since a program may write down late what was said before.
 ///
 /// # Errors
 /// See [`RecorderError`]; the folder has a recording already.
@@ -44,10 +47,11 @@ pub fn branch(
     tick: u64,
     folder: &Path,
     meta: &RunMeta,
+    sessions: &[(u32, Change)],
 ) -> Result<(), RecorderError> {
     let path = folder.join("run.db");
     // Tables, meta, seats and the scenario's files as for any run.
-    let (mut connection, _) = create_file(&path, meta, &parent.bundle()?)?;
+    let (mut connection, mut chain) = create_file(&path, meta, &parent.bundle()?)?;
     let sql = |source| RecorderError::Sql {
         path: path.clone(),
         source,
@@ -57,10 +61,16 @@ pub fn branch(
     connection
         .execute("ATTACH DATABASE ?1 AS parent", [from])
         .map_err(sql)?;
-    let copy = |connection: &mut Connection| -> rusqlite::Result<()> {
+    let mut copy = |connection: &mut Connection| -> rusqlite::Result<()> {
         let transaction = connection.transaction()?;
         for statement in HISTORY {
             transaction.execute(statement, params![tick as i64, taken as i64])?;
+        }
+        for (seat, change) in sessions {
+            // As if it had been seen just before the tick was shown.
+            let tick = tick.saturating_sub(1);
+            let files = std::slice::from_ref(change);
+            Rows::new(&transaction, &mut chain).workspace(tick, *seat, files)?;
         }
         transaction.execute(
             "INSERT OR REPLACE INTO meta SELECT key, value FROM parent.meta WHERE key = 'tokens_below'",

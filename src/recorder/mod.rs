@@ -143,6 +143,9 @@ pub struct SeatMeta {
     /// The session of the agent's own program, if the host chose one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+    /// The session of another run that it goes on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_from: Option<String>,
 }
 
 /// How a run ended; stored in table `meta` under the key `end`.

@@ -239,8 +239,12 @@ impl Recording {
         let read = || -> rusqlite::Result<Vec<u32>> {
             let mut statement = self
                 .connection
-                .prepare("SELECT DISTINCT seat FROM transcripts ORDER BY seat")?;
-            statement.query_map([], |row| row.get(0))?.collect()
+                .prepare("SELECT DISTINCT seat FROM transcripts WHERE tick >= ?1 ORDER BY seat")?;
+            // What a fork has from its parent was said in another session.
+            let from = self.meta.parent.as_ref().map_or(0, |parent| parent.tick);
+            statement
+                .query_map([from as i64], |row| row.get(0))?
+                .collect()
         };
         read().map_err(|error| self.sql(error))
     }

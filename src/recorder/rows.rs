@@ -389,7 +389,12 @@ impl<'a> Rows<'a> {
         }
     }
 
-    fn workspace(&mut self, tick: u64, seat: u32, files: &[Change]) -> rusqlite::Result<()> {
+    pub(super) fn workspace(
+        &mut self,
+        tick: u64,
+        seat: u32,
+        files: &[Change],
+    ) -> rusqlite::Result<()> {
         for change in files {
             let row = workspaces::row(&change.now);
             if let (Some(rest), Now::File { rest: body, .. }) = (&row.rest, &change.now) {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use blake3::Hasher;
+use formicarium_agents::adapter::session;
 use formicarium_agents::broker::ContentHash;
 use formicarium_agents::workspace::history::restore::Kept;
 use formicarium_agents::workspace::history::{Now, Seen};
@@ -187,24 +188,32 @@ impl Recording {
         Ok((kept, left_out))
     }
 
-    /// The first version of a file that was seen after a tick was shown, whole; none if it has not changed since.
+    /// A session of a seat's program as far as it had come when the seat was shown a tick, and the path of its file. `shown`
+    /// is what it was shown then. None if nothing is known of the session until then.
     ///
     /// # Errors
     /// As [`Recording::workspace_at`].
-    pub fn workspace_file_after(
+    pub fn session_at(
         &self,
         seat: usize,
-        path: &str,
+        session: &str,
         tick: u64,
-    ) -> Result<Vec<Vec<u8>>, RecorderError> {
-        let tick = i64::try_from(tick).unwrap_or(i64::MAX);
-        let files = self.own_files(
-            "seat = ?1 AND tick >= ?2 AND kind = 'file'",
-            seat as i64,
-            tick,
-        )?;
-        let files = files.iter().filter(|file| file.path == path);
-        files.map(|file| self.content(file)).collect()
+        shown: &str,
+    ) -> Result<Option<(String, Vec<u8>)>, RecorderError> {
+        let files = self.own_files("seat = ?1 AND kind = 'file' AND ?2 >= 0", seat as i64, 0)?;
+        let Some(path) = session::find(files.iter().map(|file| file.path.as_str()), session) else {
+            return Ok(None);
+        };
+        let of = |file: &&OwnFile| file.path == path;
+        // What the program writes down of a tick may be seen much later.
+        for file in files.iter().filter(of).filter(|file| file.tick >= tick) {
+            if let Some(cut) = session::cut(&self.content(file)?, shown) {
+                return Ok(session::is_begun(&cut).then(|| (path.to_owned(), cut)));
+            }
+        }
+        let last = files.iter().filter(of).rfind(|file| file.tick < tick);
+        last.map(|file| Ok((path.to_owned(), self.content(file)?)))
+            .transpose()
     }
 
     fn kept(&self, file: &OwnFile, seen: Seen) -> Result<Kept, RecorderError> {

@@ -268,12 +268,14 @@ pub async fn execute(
                 awaited[seat] = Awaited::Until(tokio::time::Instant::now() + ready);
                 open_seats.push((seat, board.name(seat).to_owned()));
             }
-            Agent::Process(program) => {
+            Agent::Process(mut program) => {
                 awaited[seat] = Awaited::Process(Duration::from_millis(program.ready_ms));
                 let name = board.name(seat).to_owned();
                 let folder = plan.seclusion.folder(&name);
                 let mut isolation = plan.seclusion.of(plans.len());
-                since.workspaces.lay_out(seat, &name, &folder)?;
+                since
+                    .workspaces
+                    .lay_out(seat, &name, &folder, &mut program.adapter)?;
                 isolation.shared = desks[seat].then(|| plan.dir.join("shared"));
                 plans.push((
                     seat,

@@ -128,11 +128,15 @@ pub fn prepare(mut plan: Plan, watched: bool) -> Result<Ready, RunError> {
             .seats()
             .iter()
             .zip(&plan.seated)
-            .map(|(seat, seated)| SeatMeta {
-                seat: seat.name.clone(),
-                group: seat.group.clone(),
-                agent: seated.label.clone(),
-                session: session(seated),
+            .map(|(seat, seated)| {
+                let (session, session_from) = session(seated);
+                SeatMeta {
+                    seat: seat.name.clone(),
+                    group: seat.group.clone(),
+                    agent: seated.label.clone(),
+                    session,
+                    session_from,
+                }
             })
             .collect(),
         parts: world
@@ -297,14 +301,14 @@ fn record(
     Ok(recorder)
 }
 
-/// The session of a seat's program, where the host chooses it.
-fn session(seated: &Seated) -> Option<String> {
+/// The session of a seat's program, where the host chooses it, and the one that it goes on from.
+fn session(seated: &Seated) -> (Option<String>, Option<String>) {
     match &seated.agent {
         Agent::Process(program) => match &program.adapter {
-            AdapterPlan::Claude(plan) => Some(plan.session.clone()),
-            AdapterPlan::Acp(_) | AdapterPlan::Stdio => None,
+            AdapterPlan::Claude(plan) => (Some(plan.session.clone()), plan.fork_of.clone()),
+            AdapterPlan::Acp(_) | AdapterPlan::Stdio => (None, None),
         },
-        Agent::Builtin(_) | Agent::Mcp { .. } => None,
+        Agent::Builtin(_) | Agent::Mcp { .. } => (None, None),
     }
 }
 

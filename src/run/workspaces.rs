@@ -4,16 +4,19 @@
 //! changes are found, nor how they are kept.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use formicarium_agents::Prepared;
+use formicarium_agents::adapter::session;
 use formicarium_agents::workspace::history::restore::{Kept, RestoreError, is_missing, restore};
 use formicarium_agents::workspace::history::{Change, Histories, History, Now, Seen};
+use formicarium_agents::{AdapterPlan, Prepared};
 use thiserror::Error;
 use tokio::sync::oneshot;
 
+use crate::cast;
 use crate::recorder::writer::WorkspaceSink;
 
 /// Bytes of the seats' own files that a run keeps in all.
@@ -56,17 +59,47 @@ impl Past {
         seat: usize,
         name: &str,
         folder: &Path,
+        adapter: &mut AdapterPlan,
     ) -> Result<(), WorkspacesError> {
-        let Some(kept) = self.kept.get_mut(seat).map(std::mem::take) else {
-            return Ok(());
-        };
-        if kept.is_empty() || !is_missing(folder) {
-            return Ok(());
-        }
-        let laid = restore(folder, kept).map_err(|error| WorkspacesError::Restore {
+        let failed = |error| WorkspacesError::Restore {
             seat: name.to_owned(),
             error,
-        })?;
+        };
+        let Some(mut kept) = self.kept.get_mut(seat).map(std::mem::take) else {
+            return Ok(());
+        };
+        if !is_missing(folder) {
+            return Ok(());
+        }
+        if let AdapterPlan::Claude(claude) = adapter {
+            let system = |error| {
+                let path = folder.to_owned();
+                failed(RestoreError::System { path, error })
+            };
+            fs::create_dir_all(folder).map_err(system)?;
+            // Its program names a session's place by the folder without links.
+            let at = folder.canonicalize().map_err(system)?.join("workspace");
+            let session = match (&claude.fork_of, claude.has_session) {
+                (Some(from), false) => Some(from),
+                (_, true) => Some(&claude.session),
+                (None, false) => None,
+            };
+            if let Some(session) = session
+                && !session::carry(&mut kept, session, &at)
+            {
+                tracing::warn!(
+                    seat = name,
+                    session,
+                    "the recording does not have its session; it begins a new one, with what it asked to remember"
+                );
+                (claude.fork_of, claude.has_session) = (None, false);
+                claude.session = cast::claude::new_session();
+            }
+        }
+        if kept.is_empty() {
+            return Ok(());
+        }
+        let laid = restore(folder, kept).map_err(failed)?;
         tracing::info!(seat = name, files = laid, "its own files were restored");
         Ok(())
     }

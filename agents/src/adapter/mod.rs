@@ -12,7 +12,7 @@ mod stdio;
 use std::ffi::OsString;
 
 pub use acp::Acp;
-pub use claude::Claude;
+pub use claude::{Claude, session};
 pub use stdio::Stdio;
 
 use crate::event::{Cost, Fault, Transcript};

@@ -33,10 +33,14 @@ pub(super) fn launch(plan: &ClaudePlan, resume: bool, at: &Workspace) -> Launch 
     .to_vec();
     args.push(plan.max_turns.to_string().into());
     let mut option = |name: &str, value: &str| args.extend([name.into(), value.into()]);
-    option(
-        if resume { "--resume" } else { "--session-id" },
-        &plan.session,
-    );
+    match &plan.fork_of {
+        _ if resume => option("--resume", &plan.session),
+        None => option("--session-id", &plan.session),
+        Some(from) => {
+            option("--resume", from);
+            option("--session-id", &plan.session);
+        }
+    }
     if let Some(model) = &plan.model {
         option("--model", model);
     }
@@ -48,6 +52,9 @@ pub(super) fn launch(plan: &ClaudePlan, resume: bool, at: &Workspace) -> Launch 
     }
     option("--allowedTools", &format!("mcp__{SERVER}"));
     option("--tools", if plan.full { FULL_TOOLS } else { "" });
+    if !resume && plan.fork_of.is_some() {
+        args.push("--fork-session".into());
+    }
     if !plan.full {
         args.push("--bare".into());
     }

@@ -5,6 +5,7 @@
 //! about the program: docs/design/claude.md.
 
 mod launch;
+pub mod session;
 mod wire;
 
 pub(super) use launch::advice;

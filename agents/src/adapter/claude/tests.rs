@@ -10,6 +10,7 @@ fn plan(turn: Turn) -> ClaudePlan {
     ClaudePlan {
         session: "11111111-2222-4333-8444-555555555555".into(),
         has_session: false,
+        fork_of: None,
         model: Some("m".into()),
         effort: None,
         turn,

@@ -62,6 +62,20 @@ pub struct Change {
     pub now: Now,
 }
 
+impl Change {
+    /// A whole file.
+    pub fn file(path: String, content: Vec<u8>) -> Change {
+        let now = Now::File {
+            hash: ContentHash::of(&content),
+            bytes: content.len() as u64,
+            executable: false,
+            base: None,
+            rest: content,
+        };
+        Change { path, now }
+    }
+}
+
 /// What stands at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Now {
@@ -164,9 +178,6 @@ impl Histories {
         }
         history.unreported = 0;
         self.watch.begin(seat);
-        let Ok(_user) = FsUser::enter(history.owner) else {
-            return Vec::new();
-        };
         history.walk(seat, &mut self.watch)
     }
 }
@@ -174,22 +185,27 @@ impl Histories {
 impl History {
     fn walk(&mut self, seat: usize, watch: &mut Watch) -> Vec<Change> {
         self.round += 1;
+        let open = |(name, path): &(&'static str, PathBuf)| {
+            let flags = OFlag::O_RDONLY | DIRECTORY;
+            (*name, openat(AT_FDCWD, path, flags, Mode::empty()))
+        };
+        // With the host's rights: the way there may be closed to the agent. What lies in them is read with the agent's.
+        let parts = self.parts.each_ref().map(open);
+        let Ok(_user) = FsUser::enter(self.owner) else {
+            return Vec::new();
+        };
         let mut walk = Walk::new(
             &mut self.entries,
             self.round,
             Bounds::default(),
             (seat, watch),
         );
-        for (name, path) in &self.parts {
-            let flags = OFlag::O_RDONLY | DIRECTORY;
-            match openat(AT_FDCWD, path, flags, Mode::empty()) {
+        for (name, opened) in parts {
+            match opened {
                 Ok(fd) => walk.part(&fd, name),
                 // The agent has removed it, or put something else there: all that was in it is gone.
                 Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => {}
-                Err(errno) => walk.leave_out(
-                    (*name).to_owned(),
-                    format!("it cannot be read ({})", errno.desc()),
-                ),
+                Err(errno) => walk.cut(name, &format!("it cannot be read ({})", errno.desc())),
             }
         }
         walk.finish()

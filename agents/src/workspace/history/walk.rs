@@ -120,7 +120,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Says once that something is not kept.
-    pub(super) fn leave_out(&mut self, path: String, why: String) {
+    fn leave_out(&mut self, path: String, why: String) {
         self.put(path, None, None, Now::LeftOut(why));
     }
 
@@ -141,7 +141,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Nothing below is looked at, and nothing that was known there is gone.
-    fn cut(&mut self, path: &str, why: &str) {
+    pub(super) fn cut(&mut self, path: &str, why: &str) {
         self.is_cut = true;
         self.leave_out(path.to_owned(), why.to_owned());
     }
