@@ -14,7 +14,7 @@ use crate::host::{
 };
 
 /// The key that the host sends; no agent may ever see it.
-const KEY: &str = "the-real-key-of-the-test";
+pub const KEY: &str = "the-real-key-of-the-test";
 
 /// Whether the agents' programs are installed. Where they cannot be, these tests say so and do nothing else.
 pub fn installed() -> bool {
@@ -32,12 +32,17 @@ pub fn installed() -> bool {
 /// The stand-in, ended with the test.
 pub struct Standin {
     child: Child,
-    url: String,
+    pub url: String,
     log: PathBuf,
 }
 
 impl Standin {
     pub fn start(folder: &Folder, faults: &str) -> Standin {
+        Standin::start_with(folder, faults, &[])
+    }
+
+    /// With more arguments.
+    pub fn start_with(folder: &Folder, faults: &str, more: &[&str]) -> Standin {
         let log = folder.path("standin.log");
         let faults = folder.write("faults.json", faults);
         let mut child = Command::new("python3")
@@ -46,6 +51,7 @@ impl Standin {
             .arg(&faults)
             .arg("--log")
             .arg(&log)
+            .args(more)
             .stdout(Stdio::piped())
             .spawn()
             .expect("the stand-in starts");
@@ -82,7 +88,7 @@ impl Drop for Standin {
 
 /// A copy of `commons` whose cast `test` seats Claude Code with these keys on every `harvester-*` but the last, which
 /// is builtin.
-fn scenario(folder: &Folder, seats: usize, keys: &str) -> PathBuf {
+pub fn scenario(folder: &Folder, seats: usize, keys: &str) -> PathBuf {
     let to = folder.path("commons");
     copy(&root().join("scenarios/commons"), &to);
     let cast = format!(
@@ -94,7 +100,7 @@ fn scenario(folder: &Folder, seats: usize, keys: &str) -> PathBuf {
     to
 }
 
-fn arguments(scenario: &Path, seats: usize, ticks: u64, deadline: &str) -> Vec<String> {
+pub fn arguments(scenario: &Path, seats: usize, ticks: u64, deadline: &str) -> Vec<String> {
     [
         "run",
         scenario.to_str().expect("UTF-8"),

@@ -4,6 +4,7 @@
 
 mod claude;
 mod claude_desk;
+mod claude_fork;
 mod command_line;
 mod compare;
 mod desk;

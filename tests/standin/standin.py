@@ -1,4 +1,4 @@
-"""A stand-in for the Anthropic Messages API, for tests: `python3 standin.py --port 0 [--play] [--faults F] [--log F]`.
+"""A stand-in for the Anthropic Messages API, for tests: `python3 standin.py --port 0 [--play] [--faults F] [--log F [--bodies]]`.
 
 Its first line on standard output is `listening on http://127.0.0.1:PORT`. It serves loopback only, needs nothing but
 Python 3.11, keeps nothing on disk but its log, and ends at once on SIGTERM. README.md beside it describes the modes,
@@ -38,7 +38,14 @@ class Standin(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int, plays: bool = False, faults: Faults | None = None, log: IO[str] | None = None):
+    def __init__(
+        self,
+        port: int,
+        plays: bool = False,
+        faults: Faults | None = None,
+        log: IO[str] | None = None,
+        bodies: bool = False,
+    ):
         super().__init__(("127.0.0.1", port), Handler)
         self.plays = plays
         self.faults = faults or Faults([])
@@ -47,6 +54,7 @@ class Standin(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.requests_by_token: dict[str, int] = {}
         self._log = log
+        self.bodies = bodies
 
     @property
     def url(self) -> str:
@@ -267,6 +275,7 @@ class Handler(BaseHTTPRequestHandler):
                 "session": self._session(),
                 "nth": nth,
                 "answered": answered,
+                **({"conversation": body.get("messages")} if self.server.bodies else {}),
             }
         )
 
@@ -289,6 +298,7 @@ def main() -> None:
     parser.add_argument("--play", action="store_true", help="play a seat from the newest observation in a conversation")
     parser.add_argument("--faults", type=Path, help="a JSON list of rules of faults")
     parser.add_argument("--log", type=Path, help="where each request is written, a JSON object a line")
+    parser.add_argument("--bodies", action="store_true", help="the log has the conversations too")
     given = parser.parse_args()
     try:
         faults = Faults(json.loads(given.faults.read_text())) if given.faults else None
@@ -301,7 +311,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     log = given.log.open("a", encoding="utf-8") if given.log else None
-    server = Standin(given.port, given.play, faults, log)
+    server = Standin(given.port, given.play, faults, log, given.bodies)
     print(f"listening on {server.url}", flush=True)
     server.serve_forever()
 
