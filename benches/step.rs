@@ -52,6 +52,7 @@ fn input(world: &World, seats: usize) -> TickInput {
         }
     };
     TickInput {
+        set: Vec::new(),
         tick,
         seats: (0..seats).map(one).collect(),
     }

@@ -13,6 +13,10 @@ pub struct TickInput {
     pub tick: u64,
     /// What the seats sent, sorted by (seat, seq). The engine sorts again, so that order can never change a run.
     pub seats: Vec<SeatInput>,
+    /// Parameters that are other from this tick on, by name, as text; before anything else. One that the scenario does not
+    /// have, or that would make another world of it, stays as it was.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set: Vec<(String, String)>,
 }
 
 impl TickInput {
@@ -22,6 +26,7 @@ impl TickInput {
         Self {
             tick,
             seats: Vec::new(),
+            set: Vec::new(),
         }
     }
 }
@@ -57,6 +62,16 @@ pub enum InputBody {
     },
     /// Something became of the shared tree, by this seat's doing.
     File(FileFact),
+    /// Whoever runs the host has told the seat's agent something. The world does not hear it.
+    Told {
+        /// The words.
+        text: String,
+    },
+    /// Another agent has the seat from now on. Its body stays.
+    Seated {
+        /// What sits there: a command line or `builtin:...`.
+        agent: String,
+    },
 }
 
 /// One thing that became of the shared tree. The tree is no state of the world; that it changed is.

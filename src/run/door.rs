@@ -289,6 +289,7 @@ impl Door {
         }
         (
             TickInput {
+                set: Vec::new(),
                 tick: self.tick + 1,
                 seats,
             },

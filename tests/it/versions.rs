@@ -60,7 +60,12 @@ fn enter(recorder: &Recorder, tick: u64, facts: &[Fact]) {
             }),
         })
         .collect();
-    let body = serde_json::to_vec(&TickInput { tick, seats }).expect("JSON");
+    let body = serde_json::to_vec(&TickInput {
+        tick,
+        seats,
+        set: Vec::new(),
+    })
+    .expect("JSON");
     let answer = recorder.input(tick, body);
     runtime()
         .block_on(recorder.acknowledged(answer))

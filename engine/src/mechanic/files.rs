@@ -91,6 +91,7 @@ mod tests {
             merged: true,
         };
         let input = TickInput {
+            set: Vec::new(),
             tick: 1,
             seats: vec![
                 fact(0, 1, FileNews::Leased { token: 7 }),

@@ -122,6 +122,16 @@ pub(crate) fn take(
                 change(&mut presence, Standing::Exited, event);
             }
             InputBody::File(fact) => out.events.push(files::event(seat, fact)),
+            InputBody::Told { text } => {
+                let mut event = Event::new("seat.told").seat(seat);
+                event.text = Some(text);
+                out.events.push(event);
+            }
+            InputBody::Seated { agent } => {
+                let mut event = Event::new("seat.seated").seat(seat);
+                event.text = Some(agent);
+                out.events.push(event);
+            }
         }
     }
 }

@@ -34,6 +34,11 @@ pub(crate) enum FieldKind {
 
 use FieldKind::{Bool, Int, Num, Text};
 
+/// A parameter is another from now on.
+pub(crate) const SET: &str = "world.set";
+/// A parameter could not be changed; why stands in the text.
+pub(crate) const NOT_SET: &str = "world.not-set";
+
 /// All events that a step can tell of, with their fields (`text` is the event's own text), so that metrics and scores
 /// can name them. A report brings fields of its own.
 pub(crate) const EVENTS: &[(&str, &[(&str, FieldKind)])] = &[
@@ -41,6 +46,10 @@ pub(crate) const EVENTS: &[(&str, &[(&str, FieldKind)])] = &[
     ("seat.absent", &[]),
     ("seat.back", &[]),
     ("seat.exited", &[("text", Text), ("tick", Int)]),
+    ("seat.told", &[("text", Text)]),
+    ("seat.seated", &[("text", Text)]),
+    (SET, &[("text", Text), ("name", Text), ("value", Text)]),
+    (NOT_SET, &[("text", Text), ("name", Text), ("value", Text)]),
     ("speech.said", &[("text", Text), ("how", Text), ("to", Int)]),
     (
         "sanction.zap",

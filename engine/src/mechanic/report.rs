@@ -406,7 +406,11 @@ mod tests {
                 act(3, &[(2, &[8, 0])]),
             ],
         ] {
-            let output = world.step(&TickInput { tick: 0, seats });
+            let output = world.step(&TickInput {
+                tick: 0,
+                seats,
+                set: Vec::new(),
+            });
             for event in &output.events {
                 story += &format!("{}\n", serde_json::to_string(event).unwrap());
             }

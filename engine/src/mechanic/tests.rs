@@ -71,6 +71,7 @@ fn play(world: &mut World, ticks: &[&[(u32, &str)]]) -> String {
     let mut story = String::new();
     for actions in ticks {
         let input = TickInput {
+            set: Vec::new(),
             tick: world.tick() + 1,
             seats: actions
                 .iter()
@@ -398,7 +399,11 @@ fn lateness() {
             seq: 0,
             body,
         }];
-        let output = world.step(&TickInput { tick: 0, seats });
+        let output = world.step(&TickInput {
+            tick: 0,
+            seats,
+            set: Vec::new(),
+        });
         let names: Vec<&str> = output
             .events
             .iter()
@@ -487,7 +492,7 @@ proptest! {
                 seq: 0,
                 body: InputBody::Act(vec![ActionCall::new(ActionId(1), vec![Arg::Choice(*dir)])]),
             });
-            let output = world.step(&TickInput { tick: 0, seats: seats.collect() });
+            let output = world.step(&TickInput { tick: 0, seats: seats.collect(), set: Vec::new() });
             let after = world.picture();
             let mut taken = std::collections::BTreeSet::new();
             for (seat, dir) in dirs.iter().enumerate() {

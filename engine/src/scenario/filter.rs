@@ -142,6 +142,7 @@ mod tests {
             }),
         });
         let input = TickInput {
+            set: Vec::new(),
             tick: 1,
             seats: seats.to_vec(),
         };

@@ -1,6 +1,7 @@
 //! Makes a world: seats and their bodies on their cells, resources, the schedule, and the declaration of all of it.
 //! It must not know what a step does.
 
+use super::set::Source;
 use super::{Executor, SeatInfo, World};
 use crate::component::{Bodies, Cells, Facing, Mailbox, Position, Presence, Score, Seat};
 use crate::id::SeatId;
@@ -67,9 +68,10 @@ fn registry(spec: &Spec) -> Registry {
 /// Makes a world; `extra` may put more into it (tests do, to see it refused).
 pub(super) fn world(
     mut spec: Spec,
-    seed: u64,
+    source: Source,
     extra: impl FnOnce(&mut EcsWorld),
 ) -> Result<World, Vec<Diagnostic>> {
+    let seed = source.seed;
     spec.time.ticks = vision::last_tick(&spec);
     let catalogue: Arc<[_]> = spec.mechanics.catalogue().into();
     let ids = Mechanics::ids(&catalogue);
@@ -147,6 +149,7 @@ pub(super) fn world(
     let registry = registry(spec);
     registry.audit(&ecs).map_err(|what| vec![bug(what)])?;
     let mut world = World {
+        source,
         ecs,
         schedule,
         registry,
@@ -268,13 +271,17 @@ mod tests {
     #[test]
     fn what_has_no_codec_refuses_to_build() {
         let scenario = fixture::commons();
-        let spec = || scenario.spec(&scenario.params(&[]).unwrap()).unwrap();
-        assert_eq!(world(spec(), 1, |_| ()).err(), None);
-        let with_component = world(spec(), 1, |ecs| {
+        let params = scenario.params(&[]).unwrap();
+        let spec = || scenario.spec(&params).unwrap();
+        let source = || Source::new(&scenario, &params, 1);
+        assert_eq!(world(spec(), source(), |_| ()).err(), None);
+        let with_component = world(spec(), source(), |ecs| {
             ecs.spawn(Undeclared);
         });
         assert!(with_component.err().unwrap()[0].message.contains("codec"));
-        let with_resource = world(spec(), 1, |ecs| ecs.insert_resource(UndeclaredResource));
+        let with_resource = world(spec(), source(), |ecs| {
+            ecs.insert_resource(UndeclaredResource)
+        });
         assert!(with_resource.err().unwrap()[0].message.contains("codec"));
     }
 

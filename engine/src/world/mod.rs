@@ -4,6 +4,7 @@
 mod build;
 mod keep;
 mod measure;
+mod set;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,7 @@ use crate::registry::Registry;
 use crate::scenario::{Diagnostic, Params, Scenario, TimeSpec};
 use bevy_ecs::prelude::{Schedule, World as EcsWorld};
 use serde::Serialize;
+use set::Source;
 use xxhash_rust::xxh3::Xxh3;
 
 /// A seat of a world.
@@ -74,6 +76,7 @@ pub enum Executor {
 
 /// A running world. It is a function of (scenario, params, seed, inputs) and of nothing else.
 pub struct World {
+    source: Source,
     ecs: EcsWorld,
     schedule: Schedule,
     registry: Registry,
@@ -91,7 +94,14 @@ impl World {
     /// # Errors
     /// The faults that the scenario has with these parameters.
     pub fn new(scenario: &Scenario, params: &Params, seed: u64) -> Result<Self, Vec<Diagnostic>> {
-        build::world(scenario.spec(params)?, seed, |_| ())
+        let source = Source::new(scenario, params, seed);
+        build::world(scenario.spec(params)?, source, |_| ())
+    }
+
+    /// The parameters as they are now: those of [`World::new`], and what inputs have set since.
+    #[must_use]
+    pub fn params(&self) -> &Params {
+        &self.source.params
     }
 
     /// Chooses how steps are executed from here on.
@@ -134,12 +144,14 @@ impl World {
 
     /// Makes the next tick. Any input will do: what makes no sense is refused or ignored.
     pub fn step(&mut self, input: &TickInput) -> TickOutput {
+        let set = self.set(&input.set);
         let tick = self.tick() + 1;
         self.ecs.resource_mut::<Clock>().0 = tick;
         self.ecs.resource_mut::<Inbox>().0 = input.seats.clone();
         self.schedule.run(&mut self.ecs);
         self.ecs.clear_trackers();
-        let events = self.drain_events();
+        let mut events = set;
+        events.append(&mut self.drain_events());
         let rejections = std::mem::take(&mut self.ecs.resource_mut::<Rejected>().0);
         let things = self.draw();
         let delta = difference(&self.things, &things);

@@ -45,6 +45,8 @@ fn body() -> impl Strategy<Value = InputBody> {
         1 => Just(InputBody::Absent),
         1 => Just(InputBody::Back),
         1 => ".{0,8}".prop_map(|reason| InputBody::Exited { reason }),
+        1 => ".{0,8}".prop_map(|text| InputBody::Told { text }),
+        1 => ".{0,8}".prop_map(|agent| InputBody::Seated { agent }),
         1 => (any::<u64>(), ".{0,8}", news()).prop_map(|(number, path, news)| {
             InputBody::File(FileFact { number, path, news })
         }),
@@ -78,8 +80,11 @@ fn input() -> impl Strategy<Value = TickInput> {
         seq,
         body,
     });
-    (any::<u64>(), prop::collection::vec(seat, 0..8))
-        .prop_map(|(tick, seats)| TickInput { tick, seats })
+    (any::<u64>(), prop::collection::vec(seat, 0..8)).prop_map(|(tick, seats)| TickInput {
+        tick,
+        seats,
+        set: Vec::new(),
+    })
 }
 
 fn worlds() -> [(Scenario, Params); 3] {
@@ -274,6 +279,7 @@ fn drive(world: &World) -> TickInput {
         }
     });
     TickInput {
+        set: Vec::new(),
         tick,
         seats: seats.collect(),
     }
@@ -314,6 +320,77 @@ fn golden() {
         }
     }
     expect_test::expect_file!["golden.txt"].assert_eq(&lines);
+}
+
+#[test]
+fn a_parameter_that_is_set_changes_the_rules_and_nothing_else() {
+    let text = fixture::COMMONS
+        .replace("timeout = 5", "timeout = \"$timeout\"")
+        .replace(
+            "[space]\n",
+            "[params.timeout]\ntype = \"int\"\ndefault = 5\nmin = 0\nmax = 50\ndoc = \"ticks\"\n[space]\n",
+        );
+    let mut bundle = Bundle::new();
+    bundle.insert("scenario.toml", text.into_bytes());
+    bundle.insert("map.txt", fixture::MAP.as_bytes().to_vec());
+    let scenario = Scenario::load(&bundle).unwrap();
+    let params = scenario.params(&[]).unwrap();
+    let make = || World::new(&scenario, &params, 3).unwrap();
+    let (mut plain, mut changed) = (make(), make());
+    changed.set_ticks(77);
+    let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    for _ in 0..20 {
+        let input = drive(&plain);
+        assert_eq!(plain.step(&input).hash, changed.step(&input).hash);
+    }
+    // What cannot be set leaves all as it was, and says why.
+    let mut input = drive(&plain);
+    let before = plain.step(&input);
+    for (name, value) in [
+        ("seats", "5"),
+        ("timeout", "51"),
+        ("timeout", "x"),
+        ("nothing", "1"),
+    ] {
+        assert!(changed.could_set(name, value).is_err(), "{name} = {value}");
+        input.set.push(set(name, value));
+    }
+    let after = changed.step(&input);
+    assert_eq!(before.hash, after.hash);
+    let told: Vec<_> = after.events.iter().take(4).collect();
+    assert!(told.iter().all(|event| event.name == "world.not-set"));
+    assert!(
+        told[0].text.as_ref().unwrap().contains("other seats"),
+        "{told:?}"
+    );
+    assert!(
+        told[3].text.as_ref().unwrap().contains("nothing"),
+        "{told:?}"
+    );
+    // What can be set is state of the run, not of the world: its hash is that of the same steps under other rules.
+    assert_eq!(changed.could_set("timeout", "0"), Ok(()));
+    let mut input = drive(&plain);
+    input.set.push(set("timeout", "0"));
+    let output = changed.step(&input);
+    assert_eq!(output.events[0].name, "world.set");
+    assert_eq!(changed.params().iter().last().unwrap().1.to_string(), "0");
+    assert_eq!(changed.time().ticks, 77, "the host's own word stays");
+    assert!(changed.observe(SeatId(0)).text.contains("of 77"));
+    let mut hits = 0;
+    for _ in 0..60 {
+        let input = drive(&changed);
+        let output = changed.step(&input);
+        hits += output
+            .events
+            .iter()
+            .filter(|event| event.name == "sanction.hit")
+            .count();
+        let timed_out = |rejection: &&Rejection| rejection.code == "timed-out";
+        assert_eq!(output.rejections.iter().filter(timed_out).count(), 0);
+        let restored = World::restore(&scenario, changed.params(), 3, &changed.keyframe());
+        assert_eq!(restored.unwrap().hash(), changed.hash());
+    }
+    assert!(hits > 0);
 }
 
 #[test]
