@@ -11,6 +11,7 @@ pub mod export;
 pub mod files;
 pub mod fingerprint;
 pub mod fork;
+pub mod pace;
 pub mod reader;
 pub mod replay;
 pub mod rows;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use formicarium_engine::{Bundle, TickInput};
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
+use super::pace::Pace;
 use super::{RecorderError, RunEnd, RunMeta, input_check, schema};
 
 /// An open recording.
@@ -321,6 +322,28 @@ impl Recording {
             })
             .optional()
             .map_err(|error| self.damaged(tick as u64, format!("the keyframe before it: {error}")))
+    }
+
+    /// What was recorded since the newest keyframe up to tick `last`: of the inputs all, of the events those that are there.
+    pub fn pace(&self, last: u64) -> Result<Pace, RecorderError> {
+        let (at, body) = self.keyframe_before(last)?.unwrap_or_default();
+        let mut pace = Pace::behind(body.len());
+        let read = |pace: &mut Pace| -> rusqlite::Result<()> {
+            let mut statement = self.connection.prepare(
+                "SELECT length(CAST(body AS BLOB)), (SELECT count(*) FROM events WHERE events.tick = inputs.tick) FROM inputs \
+                 WHERE tick > ?1 AND tick <= ?2 ORDER BY tick",
+            )?;
+            let mut rows = statement.query([at as i64, last as i64])?;
+            while let Some(row) = rows.next()? {
+                pace.add(
+                    row.get::<_, i64>(0)? as usize,
+                    row.get::<_, i64>(1)? as usize,
+                );
+            }
+            Ok(())
+        };
+        read(&mut pace).map_err(|error| self.sql(error))?;
+        Ok(pace)
     }
 
     /// Number of the last tick with an input; 0 for none.

@@ -5,6 +5,7 @@ use std::path::Path;
 use formicarium_engine::{Diagnostic, Params, SEMANTICS, Scenario, TickInput, World};
 
 use super::reader::Recording;
+use super::seek::{SeekError, nearest};
 use super::{RecorderError, hash_text};
 
 /// What a replay found.
@@ -126,9 +127,14 @@ pub fn replay_part(
             last: last_tick,
         });
     }
-    let mut world = match start(&recording, from)? {
+    let mut world = match nearest(&recording, from) {
         Ok(world) => world,
-        Err(verdict) => return Ok(verdict),
+        Err(SeekError::Keyframe { tick, why }) => {
+            let why = format!("its keyframe: {why}");
+            return Ok(Verdict::Damaged { tick, why });
+        }
+        Err(SeekError::Replay(error)) => return Err(error),
+        Err(SeekError::Beyond { .. }) => unreachable!("the range was checked"),
     };
     let last_hashed = recording.last_hashed()?;
     let first = world.tick();
@@ -211,23 +217,6 @@ pub fn replay_part(
         first: from,
         ticks,
         hash,
-    })
-}
-
-/// The world from which a tick can be made: that of the nearest keyframe before it, or the initial one. A verdict if the
-/// keyframe is damaged.
-fn start(recording: &Recording, tick: u64) -> Result<Result<World, Verdict>, ReplayError> {
-    let Some((at, body)) = recording.keyframe_before(tick)?.filter(|(at, _)| *at > 0) else {
-        return Ok(Ok(initial_world(recording)?));
-    };
-    executable(recording)?;
-    let (scenario, params) = setting(recording)?;
-    let damaged = |why: String| Verdict::Damaged { tick: at, why };
-    let world = World::restore(&scenario, &params, recording.meta.seed, &body);
-    Ok(match world {
-        Ok(world) if world.tick() == at => Ok(world),
-        Ok(world) => Err(damaged(format!("its keyframe is of tick {}", world.tick()))),
-        Err(error) => Err(damaged(format!("its keyframe: {error}"))),
     })
 }
 

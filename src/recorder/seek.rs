@@ -40,6 +40,24 @@ impl From<RecorderError> for SeekError {
     }
 }
 
+/// The world from which a tick can be made: that of the newest keyframe at or before it, or the initial one.
+///
+/// # Errors
+/// See [`SeekError`]; never that it is beyond.
+pub(super) fn nearest(recording: &Recording, tick: u64) -> Result<World, SeekError> {
+    let Some((at, body)) = recording.keyframe_before(tick)?.filter(|(at, _)| *at > 0) else {
+        return Ok(initial_world(recording)?);
+    };
+    executable(recording)?;
+    let (scenario, params) = setting(recording)?;
+    let broken = |why: String| SeekError::Keyframe { tick: at, why };
+    match World::restore(&scenario, &params, recording.meta.seed, &body) {
+        Ok(world) if world.tick() == at => Ok(world),
+        Ok(world) => Err(broken(format!("it is of tick {}", world.tick()))),
+        Err(error) => Err(broken(error.to_string())),
+    }
+}
+
 /// The world after `tick` steps, made from the newest keyframe at or before `from`, and what the steps after `from` put out.
 /// `from` is at most `tick`; what is put out costs memory.
 ///
@@ -54,19 +72,7 @@ pub fn world_at(
     if tick > last {
         return Err(SeekError::Beyond { tick, last });
     }
-    executable(recording)?;
-    let mut world = match recording.keyframe_before(from)? {
-        Some((at, body)) => {
-            let (scenario, params) = setting(recording)?;
-            World::restore(&scenario, &params, recording.meta.seed, &body).map_err(|error| {
-                SeekError::Keyframe {
-                    tick: at,
-                    why: error.to_string(),
-                }
-            })?
-        }
-        None => initial_world(recording)?,
-    };
+    let mut world = nearest(recording, from)?;
     let mut outputs = Vec::new();
     let first = world.tick() + 1;
     recording.inputs_between(

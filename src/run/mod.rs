@@ -342,6 +342,7 @@ pub async fn execute(
         hash,
         since: Duration::from_micros(since.at_us),
         ended: since.ended,
+        pace: since.pace,
     };
     let outcome = run.run().await;
     if let Ok(reason) = &outcome {

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::workspaces;
 use crate::recorder::RecorderError;
+use crate::recorder::pace::Pace;
 use crate::recorder::reader::Recording;
 use crate::recorder::replay::initial_world;
 use crate::recorder::seek::{SeekError, world_at};
@@ -21,6 +22,8 @@ pub struct Past {
     pub unwritten: Vec<TickOutput>,
     /// The world before the first step, where the recording does not have it.
     pub unstarted: Option<World>,
+    /// What was recorded since the newest keyframe.
+    pub pace: Pace,
     /// Microseconds from the start of the run to the last tick.
     pub at_us: u64,
     /// Why the world has ended, if it has.
@@ -63,6 +66,8 @@ impl Past {
         let (world, mut unwritten) = world_at(recording, from, tick)?;
         let ended = unwritten.last().and_then(|output| output.ended.clone());
         unwritten.retain(|output| hashed.is_none_or(|hashed| output.tick > hashed));
+        let mut pace = recording.pace(tick)?;
+        pace.add_events(unwritten.iter().map(|output| output.events.len()).sum());
         let resumed = Resumed {
             tick,
             acts: 0,
@@ -140,6 +145,7 @@ impl Past {
         let past = Past {
             tick,
             unwritten,
+            pace,
             unstarted: match hashed {
                 Some(_) => None,
                 None => Some(initial_world(recording)?),

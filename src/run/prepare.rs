@@ -26,6 +26,7 @@ use crate::cast::{Agent, Seated};
 use crate::feed;
 use crate::feed::handover::Feed;
 use crate::feed::statics;
+use crate::recorder::pace::Pace;
 use crate::recorder::replay::short;
 use crate::recorder::writer::{Outcome, Recorder};
 use crate::recorder::{Note, Provenance, RunMeta, SeatMeta};
@@ -57,6 +58,8 @@ pub(super) struct Since {
     pub(super) at_us: u64,
     pub(super) ended: Option<String>,
     pub(super) workspaces: workspaces::Past,
+    /// What was recorded since the last keyframe.
+    pub(super) pace: Pace,
 }
 
 /// What is left of a plan once the world has moved to its thread.
@@ -159,14 +162,15 @@ pub fn prepare(mut plan: Plan, watched: bool) -> Result<Ready, RunError> {
         }),
     };
     let hash = world.hash();
-    let recorder = record(&plan.dir, &meta, &plan.bundle, &world, plan.past.as_mut())?;
+    let (recorder, pace) = record(&plan.dir, &meta, &plan.bundle, &world, plan.past.as_mut())?;
 
     let scores = world.scores();
     let picture = world.picture();
-    let (since, shown) = match plan.past {
+    let (mut since, shown) = match plan.past {
         Some(past) => split(past),
         None => <_>::default(),
     };
+    since.pace = pace;
     let feed = if watched {
         let statics = statics::of(
             &plan.scenario,
@@ -252,23 +256,27 @@ pub fn prepare(mut plan: Plan, watched: bool) -> Result<Ready, RunError> {
     })
 }
 
-/// The recording: a new one, or that of the past, with what its last host could not write any more.
+/// The recording: a new one, or that of the past, with what its last host could not write any more. And what stands in it
+/// since the last keyframe.
 fn record(
     dir: &Path,
     meta: &RunMeta,
     bundle: &Bundle,
     world: &World,
     past: Option<&mut Past>,
-) -> Result<Recorder, RunError> {
+) -> Result<(Recorder, Pace), RunError> {
     let begin = |recorder: &Recorder, world: &World| {
         let parts = world.parts();
         let parts = parts.iter().map(|(_, part)| short(*part)).collect();
-        recorder.start(world.hash(), parts, world.keyframe());
+        let keyframe = world.keyframe();
+        let size = keyframe.len();
+        recorder.start(world.hash(), parts, keyframe);
+        size
     };
     let Some(past) = past else {
         let recorder = Recorder::create(&dir.join("run.db"), meta, bundle)?;
-        begin(&recorder, world);
-        return Ok(recorder);
+        let size = begin(&recorder, world);
+        return Ok((recorder, Pace::behind(size)));
     };
     let (recorder, before) = Recorder::reopen(dir)?;
     // What may be other than it was; the rest says where the run comes from.
@@ -281,8 +289,9 @@ fn record(
         options: meta.options.clone(),
         ..before
     });
+    let mut pace = past.pace;
     if let Some(first) = past.unstarted.take() {
-        begin(&recorder, &first);
+        pace = pace.of_size(begin(&recorder, &first));
     }
     for output in past.unwritten.drain(..) {
         recorder.outcome(Outcome {
@@ -291,6 +300,12 @@ fn record(
             step_us: 0,
         });
     }
+    if past.tick > 0 && pace.is_due() {
+        // The last host was killed between the tick and its keyframe.
+        let keyframe = world.keyframe();
+        pace = Pace::behind(keyframe.len());
+        recorder.keyframe(past.tick, keyframe);
+    }
     recorder.note(Note {
         tick: past.tick,
         seat: None,
@@ -298,7 +313,7 @@ fn record(
         text: format!("the run goes on from tick {}", past.tick),
         data: String::new(),
     });
-    Ok(recorder)
+    Ok((recorder, pace))
 }
 
 /// The session of a seat's program, where the host chooses it, and the one that it goes on from.
@@ -324,6 +339,7 @@ fn split(past: Past) -> (Since, feed::picture::Past) {
         at_us: past.at_us,
         ended: past.ended,
         workspaces: past.workspaces,
+        pace: past.pace,
     };
     (since, shown)
 }

@@ -29,10 +29,9 @@ use super::world_thread::WorldThread;
 use super::{INTERRUPTED, RunError, Timing};
 use crate::feed::handover::Feed;
 use crate::feed::wire::Phase;
+use crate::recorder::pace::Pace;
 use crate::recorder::writer::{Outcome, Recorder};
 
-/// Ticks between two keyframes.
-const KEYFRAME_EVERY: u64 = 256;
 /// Agent events handled at once.
 const EVENTS: usize = 256;
 
@@ -72,6 +71,8 @@ pub(super) struct TickLoop {
     pub(super) since: Duration,
     /// Why the world had ended before this host, if it had.
     pub(super) ended: Option<String>,
+    /// When the next keyframe is due.
+    pub(super) pace: Pace,
 }
 
 /// Whether the first tick waits for a seat.
@@ -239,6 +240,7 @@ impl TickLoop {
         self.world.step(input.clone());
         self.world.observe(results, self.timing.deadline_ms());
         let body = serde_json::to_vec(&*input).map_err(|error| RunError::Bug(error.to_string()))?;
+        let input_bytes = body.len();
         let committed = self.recorder.input(tick, body);
         let (output, step_us) = self.world.stepped().await?;
         self.recorder.acknowledged(committed).await?;
@@ -268,8 +270,11 @@ impl TickLoop {
             at_us: (self.since + begin.elapsed()).as_micros() as u64,
             step_us,
         });
-        if tick.is_multiple_of(KEYFRAME_EVERY) {
-            self.recorder.keyframe(tick, self.world.keyframe().await?);
+        self.pace.add(input_bytes, output.events.len());
+        if self.pace.is_due() {
+            let keyframe = self.world.keyframe().await?;
+            self.pace = Pace::behind(keyframe.len());
+            self.recorder.keyframe(tick, keyframe);
         }
         self.tell_changes(&changes);
         let to = Listeners {

@@ -126,9 +126,10 @@ fn a_part_of_a_run_is_replayed_from_the_nearest_keyframe() {
         "--seed",
         "2",
         "--ticks",
-        "600",
+        "900",
     ];
     run(&out, &args);
+    let last = 900;
     let part = |more: &[&str]| {
         let all = [&["replay", out.to_str().expect("UTF-8"), "--json"], more].concat();
         let output = crate::host::output(&all);
@@ -139,7 +140,25 @@ fn a_part_of_a_run_is_replayed_from_the_nearest_keyframe() {
         let changed = Connection::open(out.join("run.db")).and_then(|db| db.execute(sql, []));
         assert_eq!(changed, Ok(1), "{sql}");
     };
-    let (status, verdict) = part(&["--from", "300", "--to", "400"]);
+    let kept: Vec<i64> = query(
+        &out,
+        "SELECT tick FROM keyframes WHERE tick > 0 ORDER BY tick",
+    )
+    .into_iter()
+    .filter_map(|row| match row[0] {
+        rusqlite::types::Value::Integer(tick) => Some(tick),
+        _ => None,
+    })
+    .collect();
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    let (first, second) = (kept[0], kept[1]);
+    assert!(
+        first > 110 && second > first + 60 && second < last - 30,
+        "{kept:?}"
+    );
+    let from_to =
+        |from: i64, to: i64| part(&["--from", &from.to_string(), "--to", &to.to_string()]);
+    let (status, verdict) = from_to(first + 44, second - 2);
     assert_eq!(
         (status, &verdict["verdict"]),
         (Some(0), &"equal".into()),
@@ -147,45 +166,50 @@ fn a_part_of_a_run_is_replayed_from_the_nearest_keyframe() {
     );
     assert_eq!(
         (&verdict["from"], &verdict["ticks"]),
-        (&300.into(), &400.into()),
+        (&(first + 44).into(), &(second - 2).into()),
         "{verdict}"
     );
-    // An input that only a replay from the beginning steps; the keyframe of tick 256 stands for it.
+    // An input that only a replay from the beginning steps; the first keyframe stands for it.
+    let changed = first + 44;
     change("UPDATE inputs SET digest = '0' WHERE tick = 100");
-    change("UPDATE ticks SET hash = '0' WHERE tick = 300");
+    change(&format!(
+        "UPDATE ticks SET hash = '0' WHERE tick = {changed}"
+    ));
     assert_eq!(
-        part(&["--from", "301"]).0,
+        from_to(changed + 1, last).0,
         Some(0),
         "what lies before is believed"
     );
-    assert_eq!(part(&["--from", "260", "--to", "299"]).0, Some(0));
-    let (status, verdict) = part(&["--from", "256"]);
+    assert_eq!(from_to(first + 4, changed - 1).0, Some(0));
+    let (status, verdict) = from_to(first, last);
     assert_eq!(
         (status, &verdict["tick"]),
-        (Some(3), &300.into()),
+        (Some(3), &changed.into()),
         "{verdict}"
     );
-    let (status, verdict) = part(&["--from", "255"]);
+    let (status, verdict) = from_to(first - 1, last);
     assert_eq!(
         (status, &verdict["tick"]),
         (Some(3), &100.into()),
         "{verdict}"
     );
-    change("DELETE FROM inputs WHERE tick = 599");
-    let (status, verdict) = part(&["--from", "520", "--to", "599"]);
+    change(&format!("DELETE FROM inputs WHERE tick = {}", last - 1));
+    let (status, verdict) = from_to(second + 8, last - 1);
     assert_eq!(
         (status, &verdict["tick"]),
-        (Some(3), &599.into()),
+        (Some(3), &(last - 1).into()),
         "{verdict}"
     );
-    assert_eq!(part(&["--from", "520", "--to", "598"]).0, Some(0));
-    change("UPDATE keyframes SET body = x'00' WHERE tick = 512");
-    let (status, verdict) = part(&["--from", "520", "--to", "530"]);
+    assert_eq!(from_to(second + 8, last - 2).0, Some(0));
+    change(&format!(
+        "UPDATE keyframes SET body = x'00' WHERE tick = {second}"
+    ));
+    let (status, verdict) = from_to(second + 8, second + 18);
     assert_eq!(
         (status, &verdict["verdict"], &verdict["tick"]),
-        (Some(3), &"damaged".into(), &512.into())
+        (Some(3), &"damaged".into(), &second.into())
     );
-    assert_eq!(part(&["--from", "601"]).0, Some(2));
+    assert_eq!(part(&["--from", &(last + 1).to_string()]).0, Some(2));
     assert_eq!(part(&["--from", "9", "--to", "8"]).0, Some(2));
 }
 

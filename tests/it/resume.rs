@@ -133,6 +133,8 @@ fn goes_on_alike(name: &str, args: &[&str], longest_ms: u64) {
         let sql = format!("SELECT count(*) FROM {table}");
         assert_eq!(query_int(&out, &sql), query_int(&whole, &sql), "{table}");
     }
+    let sql = "SELECT tick || ' ' || hex(body) FROM keyframes ORDER BY tick";
+    assert_eq!(query_text(&out, sql), query_text(&whole, sql), "keyframes");
     println!("resume: {name} ended as undisturbed after {times} kills");
 }
 
