@@ -77,6 +77,8 @@ fn plan(mut args: ForkArgs) -> Result<Plan, ResumeError> {
         run: parent.meta.run.clone(),
         tick: args.at,
         hash: hash_text(world.hash()),
+        // Of its rows the recorder knows.
+        history: None,
     });
     // The fork's own recording says who plays from here on, also to whoever resumes it.
     let dropped = args
@@ -107,7 +109,7 @@ fn plan(mut args: ForkArgs) -> Result<Plan, ResumeError> {
         source,
     })?;
     let lock = RunLock::take(&dir)?;
-    fork::branch(&parent, args.at, &dir, &meta, &sessions)?;
+    fork::branch(&parent, &dir, meta, &sessions)?;
     let recording = Recording::open(&dir)?;
     resume::plan(&args.changes, &recording, dir, lock)
 }

@@ -221,10 +221,29 @@ impl Chain {
         }
     }
 
-    /// Of a recording that goes on: behind its last block. What its host wrote after that, and what has been done to it
-    /// since, becomes part of the next one.
-    pub(super) fn resume(connection: &Connection) -> rusqlite::Result<Chain> {
+    /// Of a new fork: behind the digest of what it has from before, up to a tick and by table up to a key.
+    pub(super) fn behind(digest: &str, tick: u64, to: &BTreeMap<String, i64>) -> Chain {
         let mut chain = Chain::new();
+        digest.clone_into(&mut chain.previous);
+        chain.tick = tick as i64;
+        for table in TABLES {
+            if let Some(to) = to.get(table.name) {
+                chain.grown.entry(table.name).or_default().last = Some(*to);
+            }
+        }
+        chain
+    }
+
+    /// The number of the next row of a table that is numbered; none where SQLite is to find it.
+    pub(super) fn next(&self, table: &str) -> Option<i64> {
+        let last = self.grown.get(table)?.last?;
+        Some(last + 1)
+    }
+
+    /// Of a recording that goes on: behind its last block, or at its `begin`. What its host wrote after that, and what has
+    /// been done to it since, becomes part of the next one.
+    pub(super) fn resume(connection: &Connection, begin: Chain) -> rusqlite::Result<Chain> {
+        let mut chain = begin;
         chain.is_kept = exists(connection)?;
         if !chain.is_kept {
             return Ok(chain);

@@ -10,9 +10,10 @@ use formicarium_agents::broker::{
     Batch, ContentHash, Fact, Journal, JournalError, LeaseChange, LeaseFact, Marks, TreePath,
     Version,
 };
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Params};
+use rusqlite::{Connection, OptionalExtension, Params};
 
 use super::RecorderError;
+use super::reader::Recording;
 use super::writer::Command;
 
 /// The journal of a run's shared tree.
@@ -28,16 +29,12 @@ impl FileJournal {
         path: &Path,
         commands: SyncSender<Command>,
     ) -> Result<FileJournal, RecorderError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection =
-            Connection::open_with_flags(path, flags).map_err(|source| RecorderError::Sql {
-                path: path.to_owned(),
-                source,
-            })?;
+        // With what a fork has from before.
+        let recording = Recording::open(path)?;
         Ok(FileJournal {
             path: path.to_owned(),
             commands,
-            connection,
+            connection: recording.connection,
         })
     }
 

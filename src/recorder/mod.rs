@@ -5,6 +5,7 @@
 //! a shared tree to a folder. Knows the engine's data types; must not know agent processes, the feed
 //! or the command line.
 
+pub mod ancestry;
 pub mod chain;
 pub mod diff;
 pub mod export;
@@ -16,6 +17,7 @@ pub mod reader;
 pub mod replay;
 pub mod rows;
 pub mod schema;
+pub mod sealed;
 pub mod seek;
 pub mod verify;
 pub mod versions;
@@ -84,6 +86,28 @@ pub struct Parent {
     pub tick: u64,
     /// The world's hash at that tick.
     pub hash: String,
+    /// What the fork has of its rows; forks of early hosts do not say, and have them in their own file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<Inherited>,
+}
+
+/// What a fork has of the rows of its parent, and of those before it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Inherited {
+    /// The parent's folder when the fork was made, absolute.
+    pub path: String,
+    /// The parent's folder from the fork's, so that both may move together.
+    pub near: String,
+    /// The last block of the parent's chain up to the tick.
+    pub block: i64,
+    /// Its digest.
+    pub block_digest: String,
+    /// By table, the key of the last row that the fork has; tables of which it has none are left out.
+    pub to: std::collections::BTreeMap<String, i64>,
+    /// BLAKE3 over all these rows; the fork's chain goes on from it.
+    pub digest: String,
+    /// Whether they stand in the fork's own file; else the parent is needed.
+    pub copied: bool,
 }
 
 /// What a run was asked for besides its scenario, seed and parameters.
@@ -262,6 +286,24 @@ pub enum RecorderError {
         tick: u64,
         /// How it was seen.
         why: String,
+    },
+    /// A fork without what it has from its parent.
+    #[error("{path} has the history of run {run} up to tick {tick} by reference, but {why}", path = .path.display())]
+    Parent {
+        /// The fork's file.
+        path: PathBuf,
+        /// The parent's id.
+        run: String,
+        /// Where it branched off.
+        tick: u64,
+        /// What is wrong, and what to do.
+        why: String,
+    },
+    /// A recording that nobody writes any more.
+    #[error("{path} is sealed: it is only read. To go on from it, branch off: formicarium fork RUN --at TICK", path = .path.display())]
+    Sealed {
+        /// The file.
+        path: PathBuf,
     },
     /// The file system refused.
     #[error("{path}: {source}", path = .path.display())]

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use formicarium_engine::{Bundle, TickInput};
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension};
 
+use super::ancestry::{self, Ancestor};
 use super::pace::Pace;
-use super::{RecorderError, RunEnd, RunMeta, input_check, schema};
+use super::{RecorderError, RunEnd, RunMeta, input_check, schema, sealed};
 
 /// An open recording.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub struct Recording {
     pub meta: RunMeta,
     /// How it ended; none for a run that was cut off or still goes on.
     pub end: Option<RunEnd>,
+    ancestors: Vec<Ancestor>,
 }
 
 /// One recorded tick: the hash and its parts.
@@ -54,35 +56,36 @@ pub struct CostSum {
 }
 
 impl Recording {
-    /// Opens a recording by its folder or by its `run.db`.
+    /// Opens a recording by its folder or by its file, with what a fork has from the runs before it.
     pub fn open(run: &Path) -> Result<Recording, RecorderError> {
         let (path, connection) = Recording::connect(run)?;
-        Recording::of(path, connection)
+        let mut recording = Recording::of(path, connection)?;
+        recording.ancestors = ancestry::attach(
+            &recording.connection,
+            &recording.path,
+            recording.meta.parent.as_ref(),
+        )?;
+        Ok(recording)
     }
 
     /// Opens the file for reading, if it is a recording of this format; reads no table of it.
     pub fn connect(run: &Path) -> Result<(PathBuf, Connection), RecorderError> {
-        let path = if run.is_dir() {
-            run.join("run.db")
-        } else {
-            run.to_owned()
-        };
-        if !path.is_file() {
+        let Some(path) = sealed::file_of(run) else {
+            let path = match run.is_dir() {
+                true => run.join(sealed::OPEN),
+                false => run.to_owned(),
+            };
             return Err(RecorderError::Foreign {
                 path,
                 why: "there is no such file; name a run's folder (`formicarium runs` lists them)"
                     .into(),
             });
-        }
+        };
         let foreign = |why: String| RecorderError::Foreign {
             path: path.clone(),
             why,
         };
-        let connection = Connection::open_with_flags(
-            &path,
-            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-        )
-        .map_err(|error| foreign(error.to_string()))?;
+        let connection = sealed::connect(&path).map_err(|error| foreign(error.to_string()))?;
         let id: i64 = connection
             .pragma_query_value(None, "application_id", |row| row.get(0))
             .map_err(|error| foreign(error.to_string()))?;
@@ -102,7 +105,7 @@ impl Recording {
         Ok((path, connection))
     }
 
-    /// A recording whose file is open.
+    /// A recording whose file is open; of a fork its own rows, unless its ancestors are attached.
     pub fn of(path: PathBuf, connection: Connection) -> Result<Recording, RecorderError> {
         let foreign = |why: String| RecorderError::Foreign {
             path: path.clone(),
@@ -124,7 +127,21 @@ impl Recording {
             connection,
             meta,
             end,
+            ancestors: Vec::new(),
         })
+    }
+
+    /// The runs before it whose rows it has by reference, the nearest first.
+    pub fn ancestors(&self) -> &[Ancestor] {
+        &self.ancestors
+    }
+
+    /// The run's folder.
+    pub fn folder(&self) -> &Path {
+        match self.path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        }
     }
 
     /// The file.
@@ -278,12 +295,24 @@ impl Recording {
 
     /// Microseconds from the start of the run to its last tick, as recorded.
     pub fn last_at_us(&self) -> Result<u64, RecorderError> {
-        self.connection
-            .query_row("SELECT coalesce(max(at_us), 0) FROM ticks", [], |row| {
-                row.get::<_, i64>(0)
-            })
-            .map(|us| us.max(0) as u64)
-            .map_err(|error| self.sql(error))
+        let last = self.last(
+            "SELECT tick, at_us FROM ticks ORDER BY tick DESC LIMIT 1",
+            1,
+        )?;
+        Ok(last.unwrap_or(0))
+    }
+
+    /// A number of the last row; none if there is no row. By the order of the key and not by `max`: so the key's index is
+    /// used through the views of a fork too.
+    fn last(&self, sql: &str, column: usize) -> Result<Option<u64>, RecorderError> {
+        let read = || {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            statement
+                .query_row([], |row| row.get::<_, i64>(column))
+                .optional()
+        };
+        let last = read().map_err(|error| self.sql(error))?;
+        Ok(last.map(|number| number.max(0) as u64))
     }
 
     /// The recorded hashes of one tick; none if the host ended before it wrote them.
@@ -348,22 +377,13 @@ impl Recording {
 
     /// Number of the last tick with an input; 0 for none.
     pub fn last_tick(&self) -> Result<u64, RecorderError> {
-        self.connection
-            .query_row("SELECT coalesce(max(tick), 0) FROM inputs", [], |row| {
-                row.get::<_, i64>(0)
-            })
-            .map(|tick| tick.max(0) as u64)
-            .map_err(|error| self.sql(error))
+        let last = self.last("SELECT tick FROM inputs ORDER BY tick DESC LIMIT 1", 0)?;
+        Ok(last.unwrap_or(0))
     }
 
     /// Last tick for which hashes stand; none for a run that was cut off before it began.
     pub fn last_hashed(&self) -> Result<Option<u64>, RecorderError> {
-        self.connection
-            .query_row("SELECT max(tick) FROM ticks", [], |row| {
-                row.get::<_, Option<i64>>(0)
-            })
-            .map(|tick| tick.map(|tick| tick.max(0) as u64))
-            .map_err(|error| self.sql(error))
+        self.last("SELECT tick FROM ticks ORDER BY tick DESC LIMIT 1", 0)
     }
 
     /// What each seat has used, by model. Tokens are those of the model door, or where a seat had none, of its program's
@@ -412,8 +432,8 @@ impl Recording {
         moment.map(Some).map_err(|error| self.sql(error))
     }
 
-    /// The open file; it can only be read.
-    pub(crate) fn connection(&self) -> &Connection {
+    /// The open file, with what a fork has from before under the tables' own names; it can only be read.
+    pub fn connection(&self) -> &Connection {
         &self.connection
     }
 

@@ -7,7 +7,7 @@ use formicarium_agents::broker::{Batch, Fact};
 use formicarium_agents::workspace::history::{Change, Now};
 use formicarium_engine::{Bundle, Event};
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, ToSql, params};
+use rusqlite::{Connection, ToSql, params, params_from_iter};
 
 use super::chain::{Chain, encode, encode_ref, key_text, look};
 use super::writer::{Command, Outcome, fields_json};
@@ -18,7 +18,7 @@ use super::{RunEnd, RunMeta, hash_text, input_check, workspaces};
 pub enum Kind {
     /// Rows are added; the first column is a tick or a number that rises.
     Ticked,
-    /// Rows are added; SQLite numbers them in the first column.
+    /// Rows are added, numbered in the first column: from 1, or in a fork behind those that it has from before.
     Numbered,
     /// Rows are replaced; the first column is the key.
     Replaced,
@@ -35,7 +35,7 @@ pub struct Table {
     pub columns: &'static [&'static str],
     /// The order in which it counts them, besides the key.
     pub then_by: Option<&'static str>,
-    /// How a row is written; a [`Kind::Numbered`] one without its number.
+    /// How a row is written; a [`Kind::Numbered`] one with its number last.
     insert: &'static str,
 }
 
@@ -59,21 +59,40 @@ impl Table {
         self.then_by.is_none()
     }
 
-    /// Calls `each` with key and encoded row, in order: all rows, or those after a key.
+    /// Calls `each` with key and encoded row, in order: all rows of the file itself, or those after a key.
     pub fn read(
         &self,
         connection: &Connection,
         after: Option<i64>,
-        mut each: impl FnMut(ValueRef<'_>, &[u8]),
+        each: impl FnMut(ValueRef<'_>, &[u8]),
     ) -> rusqlite::Result<()> {
-        let (name, key) = (self.name, self.columns[0]);
-        let (columns, then) = (self.columns.join(", "), self.then_by.unwrap_or(key));
-        let from = after.map_or(String::new(), |after| format!("WHERE {key} > {after}"));
-        let sql = format!("SELECT {columns} FROM {name} {from} ORDER BY {key}, {then}");
-        if !connection.table_exists(None, name)? {
+        let condition = after.map(|after| format!("{} > {after}", self.columns[0]));
+        if !connection.table_exists(Some("main"), self.name)? {
             // A recording from before there was such a table.
             return Ok(());
         }
+        let own = format!("main.{}", self.name);
+        self.read_where(
+            connection,
+            &own,
+            condition.as_deref().unwrap_or("TRUE"),
+            each,
+        )
+    }
+
+    /// The same from a table of that form, those rows that an SQL condition holds for.
+    pub fn read_where(
+        &self,
+        connection: &Connection,
+        from: &str,
+        condition: &str,
+        mut each: impl FnMut(ValueRef<'_>, &[u8]),
+    ) -> rusqlite::Result<()> {
+        let (columns, key) = (self.columns.join(", "), self.columns[0]);
+        let then = self
+            .then_by
+            .map_or(String::new(), |then| format!(", {then}"));
+        let sql = format!("SELECT {columns} FROM {from} WHERE {condition} ORDER BY {key}{then}");
         let mut statement = connection.prepare(&sql)?;
         let mut rows = statement.query([])?;
         let mut bytes = Vec::new();
@@ -127,13 +146,13 @@ static NOTES: Table = Table::new(
     &["id", "tick", "seat", "kind", "text", "data"],
     Kind::Numbered,
 )
-.written("INSERT INTO notes (tick, seat, kind, text, data) VALUES (?1, ?2, ?3, ?4, ?5)");
+.written("INSERT INTO notes (tick, seat, kind, text, data, id) VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
 static REMEMBERED: Table = Table::new(
     "remembered",
     &["id", "tick", "seat", "state"],
     Kind::Numbered,
 )
-.written("INSERT INTO remembered (tick, seat, state) VALUES (?1, ?2, ?3)");
+.written("INSERT INTO remembered (tick, seat, state, id) VALUES (?1, ?2, ?3, ?4)");
 static SCORES: Table = Table::new("scores", &["seat", "score", "status"], Kind::Replaced)
     .written("INSERT OR REPLACE INTO scores VALUES (?1, ?2, ?3)");
 static TRANSCRIPTS: Table = Table::new(
@@ -141,7 +160,9 @@ static TRANSCRIPTS: Table = Table::new(
     &["id", "tick", "seat", "kind", "text", "line"],
     Kind::Numbered,
 )
-.written("INSERT INTO transcripts (tick, seat, kind, text, line) VALUES (?1, ?2, ?3, ?4, ?5)");
+.written(
+    "INSERT INTO transcripts (tick, seat, kind, text, line, id) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+);
 static COSTS: Table = Table::new(
     "costs",
     &[
@@ -163,11 +184,11 @@ static COSTS: Table = Table::new(
 )
 .written(
     "INSERT INTO costs (tick, seat, source, model, outcome, status, input_tokens, output_tokens, \
-     cache_read_tokens, cache_write_tokens, usd, ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+     cache_read_tokens, cache_write_tokens, usd, ms, id) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
 );
 /// Without the bodies: the hash, which is their name, is checked against them.
 static CONTENTS: Table = Table::new("contents", &["id", "hash"], Kind::Numbered)
-    .written("INSERT OR IGNORE INTO contents (hash, body) VALUES (?1, ?2)");
+    .written("INSERT OR IGNORE INTO contents (hash, body, id) VALUES (?1, ?2, ?3)");
 static FILE_FACTS: Table = Table::new(
     "file_facts",
     &["sequence", "tick", "kind", "path", "seat", "token", "body"],
@@ -178,7 +199,7 @@ static FILE_FACTS: Table = Table::new(
 /// As [`CONTENTS`], of the seats' own files.
 static WORKSPACE_CONTENTS: Table =
     Table::new("workspace_contents", &["id", "hash"], Kind::Numbered)
-        .written("INSERT OR IGNORE INTO workspace_contents (hash, body) VALUES (?1, ?2)");
+        .written("INSERT OR IGNORE INTO workspace_contents (hash, body, id) VALUES (?1, ?2, ?3)");
 static WORKSPACE_FILES: Table = Table::new(
     "workspace_files",
     &[
@@ -187,8 +208,8 @@ static WORKSPACE_FILES: Table = Table::new(
     Kind::Numbered,
 )
 .written(
-    "INSERT INTO workspace_files (tick, seat, path, kind, hash, bytes, executable, base, rest, text) \
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    "INSERT INTO workspace_files (tick, seat, path, kind, hash, bytes, executable, base, rest, text, id) \
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
 );
 
 /// All tables but the chain's own.
@@ -230,7 +251,15 @@ impl<'a> Rows<'a> {
 
     fn put(&mut self, table: &'static Table, values: &[&dyn ToSql]) -> rusqlite::Result<()> {
         let mut statement = self.connection.prepare_cached(table.insert)?;
-        if statement.execute(values)? == 0 {
+        let written = match table.kind {
+            Kind::Numbered => {
+                let number = self.chain.next(table.name);
+                let number: [&dyn ToSql; 1] = [&number];
+                statement.execute(params_from_iter(values.iter().chain(&number)))?
+            }
+            Kind::Ticked | Kind::Replaced => statement.execute(values)?,
+        };
+        if written == 0 {
             // A content that is there already.
             return Ok(());
         }

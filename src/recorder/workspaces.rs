@@ -125,7 +125,8 @@ const COLUMNS: &str = "id, tick, seat, path, kind, hash, bytes, executable, base
 impl Recording {
     /// Whether the recording has the seats' own files at all: early hosts did not look.
     fn has_workspaces(&self) -> rusqlite::Result<bool> {
-        self.connection.table_exists(None, "workspace_files")
+        self.connection
+            .table_exists(Some("main"), "workspace_files")
     }
 
     /// Rows that fit a condition, in order.

@@ -21,7 +21,9 @@ use super::chain::Chain;
 use super::files::FileJournal;
 use super::reader::Recording;
 use super::rows::Rows;
-use super::{CostRow, Note, RecorderError, RunEnd, RunMeta, TranscriptRow, schema};
+use super::{
+    CostRow, Note, RecorderError, RunEnd, RunMeta, TranscriptRow, ancestry, schema, sealed,
+};
 
 /// Commands that may wait for the writer before the tick loop blocks on it.
 const QUEUE: usize = 1024;
@@ -107,6 +109,9 @@ impl Recorder {
     pub fn reopen(run: &Path) -> Result<(Recorder, RunMeta), RecorderError> {
         let recording = Recording::open(run)?;
         let (path, meta) = (recording.path().to_owned(), recording.meta.clone());
+        if sealed::is_sealed(&path) {
+            return Err(RecorderError::Sealed { path });
+        }
         drop(recording);
         let sql = |source| RecorderError::Sql {
             path: path.clone(),
@@ -117,7 +122,8 @@ impl Recorder {
         set_durability(&connection, &meta).map_err(sql)?;
         schema::complete(&connection).map_err(sql)?;
         // Last: what stands in the tables by now is what the chain goes on from.
-        let mut chain = Chain::resume(&connection).map_err(sql)?;
+        let mut chain =
+            Chain::resume(&connection, ancestry::chain(meta.parent.as_ref())).map_err(sql)?;
         chain.settle(&connection).map_err(sql)?;
         Ok((
             Recorder::start_thread(&path, connection, chain, &meta)?,
@@ -284,7 +290,7 @@ pub(super) fn create_file(
         });
     }
     let mut connection = Connection::open(path).map_err(sql)?;
-    let mut chain = Chain::new();
+    let mut chain = ancestry::chain(meta.parent.as_ref());
     prepare(&mut connection, &mut chain, meta, bundle).map_err(sql)?;
     Ok((connection, chain))
 }

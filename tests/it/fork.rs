@@ -5,7 +5,38 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::host::{Folder, assert_replays, output, query_int, query_text, run};
+use formicarium::recorder::reader::Recording;
+use rusqlite::types::FromSql;
+
+use crate::host::{Folder, Live, assert_replays, copy, output, run};
+
+/// Rows of a query on a run, with those that a fork has from before.
+fn column<T: FromSql>(run: &Path, sql: &str) -> Vec<T> {
+    let recording = Recording::open(run).expect("a recording");
+    let mut statement = recording.connection().prepare(sql).expect("a query");
+    let rows = statement.query_map([], |row| row.get(0)).expect("rows");
+    rows.collect::<Result<_, _>>().expect("rows")
+}
+
+fn query_text(run: &Path, sql: &str) -> Vec<String> {
+    column(run, sql)
+}
+
+fn query_int(run: &Path, sql: &str) -> i64 {
+    column(run, sql)[0]
+}
+
+/// The same of the fork's own file.
+fn own_int(run: &Path, sql: &str) -> i64 {
+    crate::host::query_int(run, sql)
+}
+
+fn assert_verifies(run: &Path) -> Value {
+    let done = output(&["verify", run.to_str().expect("UTF-8"), "--json"]);
+    let report: Value = serde_json::from_slice(&done.stdout).expect("a report");
+    assert_eq!(report["verdict"], "good", "{report}");
+    report
+}
 
 fn fork(parent: &Path, out: &Path, more: &[&str]) -> Value {
     let (parent, out) = (
@@ -52,6 +83,7 @@ fn with_no_change_and_builtin_agents_a_fork_is_its_parent_again() {
         assert_eq!(forked["hash"], summary["hash"], "at {at}");
         assert_eq!(hashes(&out, 400), hashes(&parent, 400), "at {at}");
         assert_replays(&out);
+        assert_verifies(&out);
         for table in ["events", "metrics"] {
             let sql = format!("SELECT count(*) FROM {table}");
             assert_eq!(
@@ -117,6 +149,178 @@ fn a_fork_with_a_change_is_the_same_until_then_and_another_after() {
     fork(&out, &second, &["--at", "90"]);
     assert_eq!(hashes(&second, 120)[..91], hashes(&out, 120)[..91]);
     assert_replays(&second);
+    assert_verifies(&second);
+    assert_eq!(own_int(&second, "SELECT min(tick) FROM inputs"), 91);
+    assert_eq!(own_int(&second, "SELECT min(tick) FROM ticks"), 91);
+    assert_eq!(query_int(&second, "SELECT min(tick) FROM inputs"), 1);
+    // Numbers are unique and rise with time through all three.
+    for table in ["notes", "remembered"] {
+        let numbers: Vec<i64> = column(&second, &format!("SELECT id FROM {table}"));
+        assert!(numbers.is_sorted_by(|a, b| a < b), "{table}: {numbers:?}");
+    }
+    // Moved together, they find one another; copies of both are a pair of their own.
+    let moved = folder.path("moved");
+    copy(&folder.path("parent"), &moved.join("parent"));
+    copy(&out, &moved.join("fork"));
+    copy(&second, &moved.join("second"));
+    for name in ["parent", "fork", "second"] {
+        fs::rename(folder.path(name), folder.path(&format!("old-{name}"))).expect("moved away");
+    }
+    assert_verifies(&moved.join("second"));
+    assert_eq!(
+        hashes(&moved.join("second"), 120),
+        hashes_of_second(&folder)
+    );
+}
+
+/// Those of a fork whose parents are gone, from its own file and theirs.
+fn hashes_of_second(folder: &Folder) -> Vec<String> {
+    let own = |name: &str, from: u64, to: u64| {
+        let sql = format!(
+            "SELECT tick || ' ' || hash FROM ticks WHERE tick BETWEEN {from} AND {to} ORDER BY tick"
+        );
+        crate::host::query_text(&folder.path(name), &sql)
+    };
+    [
+        own("old-parent", 0, 60),
+        own("old-fork", 61, 90),
+        own("old-second", 91, 120),
+    ]
+    .concat()
+}
+
+#[test]
+fn a_parent_that_goes_on_may_be_forked_and_its_later_rows_stay_its_own() {
+    let folder = Folder::new("fork-live");
+    let parent = folder.path("parent");
+    let args = [
+        "commons",
+        "--cast",
+        "restrained",
+        "--seed",
+        "2",
+        "--ticks",
+        "0",
+    ];
+    let mut live = Live::start(&parent, &args);
+    live.until("SELECT count(*) FROM ticks", 40);
+    let out = folder.path("fork");
+    let at = crate::host::query_int(&parent, "SELECT max(tick) FROM inputs").to_string();
+    fork(
+        &parent,
+        &out,
+        &["--at", &at, "--ticks", "5000", "--drop", "*"],
+    );
+    let before = query_int(&out, "SELECT count(*) FROM notes");
+    let now = crate::host::query_int(&parent, "SELECT max(tick) FROM ticks");
+    live.until("SELECT max(tick) FROM ticks", now + 20);
+    assert_eq!(query_int(&out, "SELECT count(*) FROM notes"), before);
+    assert_eq!(query_int(&out, "SELECT max(tick) FROM ticks"), 5000);
+    assert_eq!(
+        query_int(&out, "SELECT count(*) - count(DISTINCT tick) FROM ticks"),
+        0
+    );
+    assert_verifies(&out);
+    live.signal(nix::sys::signal::Signal::SIGINT);
+    assert_eq!(live.wait(), Some(0));
+    assert_verifies(&out);
+    assert_replays(&out);
+}
+
+#[test]
+fn a_parent_that_is_gone_or_changed_is_told_with_what_to_do() {
+    let folder = Folder::new("fork-lost");
+    let parent = folder.path("parent");
+    let args = [
+        "commons",
+        "--agent",
+        "*=builtin:random",
+        "--seed",
+        "9",
+        "--ticks",
+        "50",
+    ];
+    run(&parent, &args);
+    let out = folder.path("fork");
+    fork(&parent, &out, &["--at", "40"]);
+    let words = |command: &str, status: i32| {
+        let done = output(&[command, out.to_str().expect("UTF-8")]);
+        assert_eq!(done.status.code(), Some(status), "{done:?}");
+        String::from_utf8_lossy(&done.stderr).into_owned() + &String::from_utf8_lossy(&done.stdout)
+    };
+    // One row of what it lends.
+    let change = |sql: &str| {
+        let done =
+            rusqlite::Connection::open(parent.join("run.db")).and_then(|db| db.execute(sql, []));
+        assert_eq!(done, Ok(1), "{sql}");
+    };
+    change("UPDATE ticks SET at_us = at_us + 1 WHERE tick = 7");
+    let said = words("verify", 3);
+    assert!(
+        said.contains("its rows up to tick 40 are not those"),
+        "{said}"
+    );
+    change("UPDATE ticks SET at_us = at_us - 1 WHERE tick = 7");
+    assert_verifies(&out);
+    // What came after is none of its business.
+    change("UPDATE ticks SET at_us = at_us + 1 WHERE tick = 47");
+    assert_verifies(&out);
+    change("UPDATE chain SET digest = replace(digest, '1', '2') WHERE block = 1");
+    let said = words("replay", 1);
+    assert!(
+        said.contains("block 1 of its chain has another digest"),
+        "{said}"
+    );
+    let away = folder.path("away");
+    fs::rename(&parent, &away).expect("moved away");
+    let said = words("replay", 1);
+    let place = fs::canonicalize(&folder.0).expect("there").join("parent");
+    assert!(
+        said.contains("that run is gone. Put its folder back at"),
+        "{said}"
+    );
+    assert!(said.contains(place.to_str().expect("UTF-8")), "{said}");
+    assert!(words("resume", 2).contains("that run is gone"));
+    assert!(words("verify", 3).contains("that run is gone"));
+    // Another run in its place.
+    run(&parent, &args);
+    let said = words("replay", 1);
+    assert!(said.contains("that is run commons-"), "{said}");
+}
+
+#[test]
+fn a_long_line_of_forks_is_cut_by_a_copy() {
+    let folder = Folder::new("fork-deep");
+    let mut last = folder.path("run-0");
+    let args = [
+        "commons",
+        "--agent",
+        "*=builtin:random",
+        "--seed",
+        "9",
+        "--ticks",
+        "30",
+    ];
+    let summary = run(&last, &args);
+    let mut copied = Vec::new();
+    for number in 1..=10 {
+        let next = folder.path(&format!("run-{number}"));
+        // Ticks do not have to rise along the line.
+        let at = if number % 3 == 0 { 5 } else { 10 + 2 * number };
+        let forked = fork(&last, &next, &["--at", &at.to_string()]);
+        assert_eq!(forked["hash"], summary["hash"], "fork {number}");
+        assert_verifies(&next);
+        assert_eq!(
+            hashes(&next, 30),
+            hashes(&folder.path("run-0"), 30),
+            "fork {number}"
+        );
+        let sql =
+            "SELECT json_extract(value, '$.parent.history.copied') FROM meta WHERE key = 'run'";
+        copied.push(query_int(&next, sql));
+        last = next;
+    }
+    assert_eq!(copied, [0, 0, 0, 0, 0, 0, 0, 0, 1, 0]);
 }
 
 #[test]

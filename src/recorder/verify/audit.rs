@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
+use super::super::Parent;
 use super::super::chain::{self, BLOCK_TICKS, Block, Covered, NO_PREVIOUS, Span, Sum, key_text};
 use super::super::rows::{Kind, TABLES, Table};
 use super::{ChainReport, Faults};
@@ -14,10 +15,11 @@ use super::{ChainReport, Faults};
 /// A block with what it covers.
 type Link = (Block, Covered);
 
-/// Checks the chain; none if there is no table of that name.
+/// Checks the chain, which goes on from what a fork has of its parent; none if there is no table of that name.
 pub(super) fn audit(
     connection: &Connection,
     has_end: bool,
+    parent: Option<&Parent>,
     faults: &mut Faults,
 ) -> Option<ChainReport> {
     match chain::exists(connection) {
@@ -28,7 +30,9 @@ pub(super) fn audit(
             return Some(ChainReport::default());
         }
     }
-    let links = links(connection, faults);
+    let inherited = parent.and_then(|parent| parent.history.as_ref());
+    let first = inherited.map_or(NO_PREVIOUS, |inherited| inherited.digest.as_str());
+    let links = links(connection, first, faults);
     let mut report = ChainReport {
         blocks: links.len() as u64,
         digest: links
@@ -39,7 +43,10 @@ pub(super) fn audit(
     for table in TABLES {
         let checked = match table.kind {
             Kind::Replaced => replaced(connection, table, &links, faults).map(|()| 0),
-            Kind::Ticked | Kind::Numbered => grown(connection, table, &links, faults),
+            Kind::Ticked | Kind::Numbered => {
+                let before = inherited.and_then(|of| of.to.get(table.name)).copied();
+                grown(connection, table, before, &links, faults)
+            }
         };
         let open = match checked {
             Ok(open) => open,
@@ -64,7 +71,7 @@ pub(super) fn audit(
 }
 
 /// The blocks, each checked with the one before it. One that is no block, or whose text is none, is left out.
-fn links(connection: &Connection, faults: &mut Faults) -> Vec<Link> {
+fn links(connection: &Connection, first: &str, faults: &mut Faults) -> Vec<Link> {
     let mut links: Vec<Link> = Vec::new();
     let blocks = match chain::blocks(connection) {
         Ok(blocks) => blocks,
@@ -73,7 +80,7 @@ fn links(connection: &Connection, faults: &mut Faults) -> Vec<Link> {
             return links;
         }
     };
-    let (mut number, mut previous) = (0, NO_PREVIOUS.to_owned());
+    let (mut number, mut previous) = (0, first.to_owned());
     for block in blocks {
         let block = match block {
             Ok(block) => block,
@@ -112,10 +119,11 @@ fn links(connection: &Connection, faults: &mut Faults) -> Vec<Link> {
     links
 }
 
-/// Rows of a table that only grows, against the blocks; says how many are in none.
+/// Rows of a table that only grows, behind those that a fork has from before, against the blocks; says how many are in none.
 fn grown(
     connection: &Connection,
     table: &'static Table,
+    before: Option<i64>,
     links: &[Link],
     faults: &mut Faults,
 ) -> rusqlite::Result<u64> {
@@ -123,11 +131,11 @@ fn grown(
         let span = covered.grown.get(table.name)?;
         Some((block.number, span))
     });
-    let mut from = None;
+    let mut from = before;
     let mut current = spans.next();
     let mut sum = Sum::default();
     let mut open = 0;
-    table.read(connection, None, |key, row| {
+    table.read(connection, before, |key, row| {
         // A key that is no number is above all numbers in SQLite's order.
         let key = match key {
             ValueRef::Integer(key) => Some(key),

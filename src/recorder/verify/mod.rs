@@ -1,8 +1,8 @@
 //! Says whether a recording is whole: everything that is wrong with it, each with its table, tick and row.
 //!
 //! Five looks at one moment of the file: `audit` recomputes the hash chain, `execution` makes each tick again, `files`
-//! follows the versions of the shared tree, `super::workspaces` those of the seats' own files, and SQLite checks its own pages. Writes nothing, starts no process. Must not
-//! know who asks.
+//! follows the versions of the shared tree, `super::workspaces` those of the seats' own files, and SQLite checks its own
+//! pages. Writes nothing, starts no process. Must not know who asks.
 
 mod audit;
 mod execution;
@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use serde::Serialize;
 
 use super::reader::Recording;
-use super::{RecorderError, workspaces};
+use super::{Parent, RecorderError, RunMeta, ancestry, workspaces};
 
 /// Faults of one table that are told; of more only the number.
 const TOLD: usize = 100;
@@ -46,6 +46,9 @@ pub struct Report {
     pub ended: bool,
     /// The hash chain; none in recordings of early hosts.
     pub chain: Option<ChainReport>,
+    /// The tick up to which the inputs are those of its parent; 0 for a run of its own.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub inherited: u64,
     /// Keyframes that were restored.
     pub keyframes: u64,
     /// Facts of the shared tree.
@@ -65,6 +68,10 @@ pub struct ChainReport {
     pub digest: String,
     /// Rows after the last block, which nothing covers yet: a host that is killed leaves some.
     pub open: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Collects faults, not without bound.
@@ -123,6 +130,9 @@ pub fn verify(run: &Path) -> Result<Report, RecorderError> {
         path: path.clone(),
         source,
     };
+    let parent = parent_of(&connection);
+    // What cannot be attached is told below, with all else that is wrong.
+    let attached = ancestry::attach(&connection, &path, parent.as_ref());
     // All that follows is of one moment.
     connection.execute_batch("BEGIN").map_err(sql)?;
     let mut faults = Faults::default();
@@ -130,12 +140,23 @@ pub fn verify(run: &Path) -> Result<Report, RecorderError> {
     let has_end = connection
         .query_row("SELECT 1 FROM meta WHERE key = 'end'", [], |_| Ok(()))
         .is_ok();
-    let chain = audit::audit(&connection, has_end, &mut faults);
+    let chain = audit::audit(&connection, has_end, parent.as_ref(), &mut faults);
     let mut report = Report {
         ended: has_end,
         chain,
         ..Report::default()
     };
+    match (&attached, &parent) {
+        (Ok(_), Some(parent)) => history(&connection, parent, &mut report, &mut faults),
+        (Ok(_), None) => {}
+        (Err(error), _) => {
+            faults.add("parent", parent.map(|of| of.tick), None, error.to_string());
+            let what = "re-execution and the shared tree: what it has from its parent is not there";
+            report.unchecked.push(what.into());
+            report.faults = faults.finish();
+            return Ok(report);
+        }
+    }
     match Recording::of(path.clone(), connection) {
         Ok(recording) => {
             report.run.clone_from(&recording.meta.run);
@@ -167,10 +188,57 @@ pub fn verify(run: &Path) -> Result<Report, RecorderError> {
     Ok(report)
 }
 
+/// The run that it branched off, if it says so; that what it says cannot be read is told elsewhere.
+fn parent_of(connection: &Connection) -> Option<Parent> {
+    let sql = "SELECT value FROM meta WHERE key = 'run'";
+    let text: String = connection.query_row(sql, [], |row| row.get(0)).ok()?;
+    serde_json::from_str::<RunMeta>(&text).ok()?.parent
+}
+
+/// What a fork has from before is what it was when it branched off.
+fn history(connection: &Connection, parent: &Parent, report: &mut Report, faults: &mut Faults) {
+    let Some(inherited) = &parent.history else {
+        // A fork of an early host: its chain covers what it copied.
+        return;
+    };
+    report.inherited = inherited
+        .to
+        .get("inputs")
+        .map_or(0, |tick| (*tick).max(0) as u64);
+    let mut wrong = |why: String| faults.add("parent", Some(parent.tick), None, why);
+    match ancestry::digest(connection, None, &inherited.to) {
+        Ok(found) if found == inherited.digest => {}
+        Ok(_) => wrong(format!(
+            "its rows up to tick {} are not those that run {} had when this one branched off",
+            parent.tick, parent.run
+        )),
+        Err(error) => wrong(error.to_string()),
+    }
+    if inherited.copied {
+        return;
+    }
+    // What the parent has, the fork's own file has not.
+    for table in ancestry::lent() {
+        let Some(to) = inherited.to.get(table.name) else {
+            continue;
+        };
+        let (name, key) = (table.name, table.columns[0]);
+        let sql = format!("SELECT count(*) FROM main.{name} WHERE {key} <= {to}");
+        match connection.query_row(&sql, [], |row| row.get::<_, i64>(0)) {
+            Ok(0) => {}
+            Ok(count) => {
+                let why = format!("{count} rows that the parent has already, up to {key} {to}");
+                faults.add(name, None, None, why);
+            }
+            Err(error) => faults.add(name, None, None, error.to_string()),
+        }
+    }
+}
+
 /// SQLite's own check of its pages and indices.
 fn pages(connection: &Connection, faults: &mut Faults) {
     let check = || -> rusqlite::Result<Vec<String>> {
-        let mut statement = connection.prepare("PRAGMA integrity_check")?;
+        let mut statement = connection.prepare("PRAGMA main.integrity_check")?;
         statement.query_map([], |row| row.get(0))?.collect()
     };
     match check() {
