@@ -12,6 +12,7 @@ use crate::export::{ExportError, Format, TABLES, Written, export, play};
 use crate::recorder::RecorderError;
 use crate::recorder::reader::Recording;
 use crate::recorder::replay::ReplayError;
+use crate::recorder::sealed;
 
 #[derive(Debug, Args)]
 pub(super) struct ExportArgs {
@@ -132,7 +133,9 @@ fn beside(run: &Path, end: &str) -> PathBuf {
     let run = std::path::absolute(run).unwrap_or_else(|_| run.to_owned());
     let run = std::fs::canonicalize(&run).unwrap_or(run);
     let folder = match run.file_name() {
-        Some(name) if name == "run.db" => run.parent().unwrap_or(&run).to_owned(),
+        Some(name) if name == sealed::OPEN || name == sealed::SEALED => {
+            run.parent().unwrap_or(&run).to_owned()
+        }
         _ => run,
     };
     let mut name = folder.file_name().unwrap_or_default().to_owned();

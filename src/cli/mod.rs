@@ -5,6 +5,7 @@ mod attack;
 mod bridge;
 mod check;
 mod cost;
+mod delete;
 mod desk;
 mod diagnose;
 mod diff;
@@ -18,6 +19,7 @@ mod replay;
 mod resume;
 mod run;
 mod runs;
+mod seal;
 mod table;
 mod verify;
 
@@ -83,6 +85,10 @@ enum Command {
     /// What the command `desk` on an agent's PATH starts: leases and publishes files of its folder `shared`.
     #[command(hide = true)]
     Desk(desk::DeskArgs),
+    /// Make a recording that stands alone, compact and read-only: run.db.zst in place of run.db.
+    Seal(seal::SealArgs),
+    /// Remove a run's folder; refused while a host is at it, or forks have their history from it.
+    Delete(delete::DeleteArgs),
     /// List the recordings under a folder.
     Runs(runs::RunsArgs),
     /// Show what the seats of a run have used: tokens, calls, money.
@@ -111,6 +117,8 @@ pub fn main() -> ExitCode {
         Command::Diff(args) => diff::run(&args),
         Command::Bridge(args) => bridge::run(&args),
         Command::Desk(args) => desk::run(&args),
+        Command::Seal(args) => seal::run(&args),
+        Command::Delete(args) => delete::run(&args),
         Command::Runs(args) => runs::run(&args),
         Command::Cost(args) => cost::run(&args),
         Command::Files(args) => files::run(&args),

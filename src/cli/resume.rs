@@ -16,7 +16,7 @@ use super::{Exit, LogFormat, fail};
 use crate::library;
 use crate::recorder::reader::Recording;
 use crate::recorder::seek::SeekError;
-use crate::recorder::{self, RecorderError, RunEnd};
+use crate::recorder::{self, RecorderError, RunEnd, sealed};
 use crate::run::lock::{LockError, RunLock, await_gone};
 use crate::run::past::Past;
 use crate::run::seclusion::{self, SeclusionError, Wanted};
@@ -126,6 +126,10 @@ fn find(args: &ResumeArgs) -> Result<Found, ResumeError> {
             .is_none_or(|ticks| ticks != 0 && ticks <= end.ticks)
     {
         return Ok(Found::Ended(summary(&recording, end, dir)));
+    }
+    if sealed::is_sealed(recording.path()) {
+        let path = recording.path().to_owned();
+        return Err(RecorderError::Sealed { path }.into());
     }
     let plan = plan(&args.changes, &recording, dir, lock)?;
     Ok(Found::Open(Box::new(plan)))

@@ -17,6 +17,7 @@ pub mod reader;
 pub mod replay;
 pub mod rows;
 pub mod schema;
+pub mod seal;
 pub mod sealed;
 pub mod seek;
 pub mod verify;

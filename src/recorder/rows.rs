@@ -383,6 +383,13 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
+    /// What stands in other files has been copied into this one. Closes a block, also of what a killed host left open.
+    pub(super) fn stands_alone(&mut self, meta: &RunMeta) -> rusqlite::Result<()> {
+        let json = serde_json::to_string(meta).expect("RunMeta has string keys only");
+        self.put(&META, params!["run", json])?;
+        self.settle()
+    }
+
     fn end(&mut self, end: &RunEnd) -> rusqlite::Result<()> {
         let json = serde_json::to_string(end).expect("RunEnd has string keys only");
         self.put(&META, params!["end", json])?;

@@ -16,6 +16,10 @@ use rusqlite::{Connection, OpenFlags};
 pub const OPEN: &str = "run.db";
 /// A sealed one.
 pub const SEALED: &str = "run.db.zst";
+/// What a sealed one is made from.
+pub const DRAFT: &str = "run.db.sealing";
+/// One that is being made.
+pub const PART: &str = "run.db.zst.part";
 /// log2 of the furthest repetition that is found, and of the memory that unpacking takes.
 pub const WINDOW_LOG: u32 = 27;
 

@@ -19,6 +19,7 @@ mod isolation;
 mod questions;
 mod recording;
 mod resume;
+mod seal;
 mod seats;
 mod shared_feed;
 mod storm;

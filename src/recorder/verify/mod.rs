@@ -9,7 +9,7 @@ mod execution;
 mod files;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 use serde::Serialize;
@@ -125,37 +125,11 @@ impl Faults {
 /// # Errors
 /// It cannot be opened, or is none of ours.
 pub fn verify(run: &Path) -> Result<Report, RecorderError> {
-    let (path, connection) = Recording::connect(run)?;
-    let sql = |source| RecorderError::Sql {
-        path: path.clone(),
-        source,
-    };
-    let parent = parent_of(&connection);
-    // What cannot be attached is told below, with all else that is wrong.
-    let attached = ancestry::attach(&connection, &path, parent.as_ref());
-    // All that follows is of one moment.
-    connection.execute_batch("BEGIN").map_err(sql)?;
     let mut faults = Faults::default();
-    pages(&connection, &mut faults);
-    let has_end = connection
-        .query_row("SELECT 1 FROM meta WHERE key = 'end'", [], |_| Ok(()))
-        .is_ok();
-    let chain = audit::audit(&connection, has_end, parent.as_ref(), &mut faults);
-    let mut report = Report {
-        ended: has_end,
-        chain,
-        ..Report::default()
-    };
-    match (&attached, &parent) {
-        (Ok(_), Some(parent)) => history(&connection, parent, &mut report, &mut faults),
-        (Ok(_), None) => {}
-        (Err(error), _) => {
-            faults.add("parent", parent.map(|of| of.tick), None, error.to_string());
-            let what = "re-execution and the shared tree: what it has from its parent is not there";
-            report.unchecked.push(what.into());
-            report.faults = faults.finish();
-            return Ok(report);
-        }
+    let (path, connection, mut report) = rows(run, &mut faults)?;
+    if !report.unchecked.is_empty() {
+        report.faults = faults.finish();
+        return Ok(report);
     }
     match Recording::of(path.clone(), connection) {
         Ok(recording) => {
@@ -186,6 +160,50 @@ pub fn verify(run: &Path) -> Result<Report, RecorderError> {
     }
     report.faults = faults.finish();
     Ok(report)
+}
+
+/// What is wrong with the rows of a recording by themselves: pages, chain, history. Nothing is made again.
+///
+/// # Errors
+/// It cannot be opened, or is none of ours.
+pub(super) fn unbroken(run: &Path) -> Result<Vec<Fault>, RecorderError> {
+    let mut faults = Faults::default();
+    rows(run, &mut faults)?;
+    Ok(faults.finish())
+}
+
+/// Looks at the rows by themselves. What was opened is at one moment, and has all that a fork has from before; where that
+/// cannot be had, the report has something unchecked.
+fn rows(run: &Path, faults: &mut Faults) -> Result<(PathBuf, Connection, Report), RecorderError> {
+    let (path, connection) = Recording::connect(run)?;
+    let sql = |source| RecorderError::Sql {
+        path: path.clone(),
+        source,
+    };
+    let parent = parent_of(&connection);
+    let attached = ancestry::attach(&connection, &path, parent.as_ref());
+    // All that follows is of one moment.
+    connection.execute_batch("BEGIN").map_err(sql)?;
+    pages(&connection, faults);
+    let has_end = connection
+        .query_row("SELECT 1 FROM meta WHERE key = 'end'", [], |_| Ok(()))
+        .is_ok();
+    let chain = audit::audit(&connection, has_end, parent.as_ref(), faults);
+    let mut report = Report {
+        ended: has_end,
+        chain,
+        ..Report::default()
+    };
+    match (attached, &parent) {
+        (Ok(_), Some(parent)) => history(&connection, parent, &mut report, faults),
+        (Ok(_), None) => {}
+        (Err(error), _) => {
+            faults.add("parent", parent.map(|of| of.tick), None, error.to_string());
+            let what = "re-execution and the shared tree: what it has from its parent is not there";
+            report.unchecked.push(what.into());
+        }
+    }
+    Ok((path, connection, report))
 }
 
 /// The run that it branched off, if it says so; that what it says cannot be read is told elsewhere.
