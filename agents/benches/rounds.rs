@@ -68,6 +68,7 @@ fn observation(tick: u64) -> Vec<u8> {
     let empty = || Observe {
         tick,
         deadline_ms: 1000,
+        bank_ms: None,
         text: String::new(),
         state: serde_json::Value::Null,
         heard: Vec::new(),

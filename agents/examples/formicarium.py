@@ -51,7 +51,7 @@ class Hello:
     actions: list[Action]
     #: How much may be sent: actions, speech (a tick); speech_chars, thought_chars, log_chars; remember_bytes; line_bytes.
     limits: dict[str, int]
-    #: mode ("lockstep", "realtime"), deadline_ms, hz (None in lockstep), ticks (0: no end).
+    #: mode ("lockstep", "realtime", "async", "turns"), deadline_ms, hz (None where ticks wait), ticks (0: no end).
     time: dict[str, Any]
     #: What this seat asked the host to remember before a restart; None at the first start.
     remembered: Any = None

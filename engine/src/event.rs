@@ -110,12 +110,13 @@ pub(crate) enum Code {
     Bye,
     Over,
     NotAllowed,
+    Busy,
 }
 
 impl Code {
     /// All of them, for the test that each is documented.
     #[cfg(test)]
-    pub(crate) const ALL: [Code; 15] = [
+    pub(crate) const ALL: [Code; 16] = [
         Self::Ok,
         Self::UnknownAction,
         Self::BadArgs,
@@ -131,6 +132,7 @@ impl Code {
         Self::Bye,
         Self::Over,
         Self::NotAllowed,
+        Self::Busy,
     ];
 
     pub(crate) fn as_str(self) -> &'static str {
@@ -150,6 +152,7 @@ impl Code {
             Self::Bye => "bye",
             Self::Over => "over",
             Self::NotAllowed => "not-allowed",
+            Self::Busy => "busy",
         }
     }
 }

@@ -72,6 +72,18 @@ pub enum InputBody {
         /// What sits there: a command line or `builtin:...`.
         agent: String,
     },
+    /// It was this seat's turn: nobody else was asked.
+    Turn,
+    /// The seat was not shown the world before this step: what it heard and what became of its actions waits for it.
+    Unseen,
+    /// What the seat's answer has cost it in thinking, as the host measured it; stands before its `Act` or `Late`. Where
+    /// the scenario lets thinking cost ticks, the act takes effect so many ticks later.
+    Thought {
+        /// From the observation to the answer, or to the end of the wait for it.
+        ms: u64,
+        /// Tokens that its model wrote meanwhile.
+        tokens: u64,
+    },
 }
 
 /// One thing that became of the shared tree. The tree is no state of the world; that it changed is.

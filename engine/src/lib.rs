@@ -27,8 +27,9 @@ pub use input::{FileFact, FileNews, InputBody, SeatInput, TickInput};
 pub use observation::{ActionResult, Heard, How, Observation};
 pub use picture::{Delta, KindInfo, Picture, SpaceInfo, Thing};
 pub use scenario::{
-    Bundle, Diagnostic, FilesSpec, LimitSpec, MetricSpec, Mode, OnLate, ParamDoc, ParamType,
-    ParamValue, Params, PublishMode, QuestionSpec, Scenario, ScoreSpec, Severity, TimeSpec,
+    BankSpec, Bundle, Diagnostic, FilesSpec, LimitSpec, MetricSpec, Mode, OnLate, ParamDoc,
+    ParamType, ParamValue, Params, Per, PublishMode, QuestionSpec, Scenario, ScoreSpec, Severity,
+    ThinkSpec, TimeSpec,
 };
 pub use value::Value;
 pub use world::{Executor, RestoreError, SeatInfo, TickOutput, World};

@@ -38,7 +38,7 @@ pub(super) struct Changes {
     /// Seat another agent from now on, before the cast does; the pattern may have * and ?. May be given again.
     #[arg(long, value_name = "SEATS=COMMAND")]
     pub(super) agent: Vec<String>,
-    /// Longest wait for answers in lockstep, such as 200ms, 10s or 5m. Default: as the run had it.
+    /// Longest wait for answers in lockstep and turns, such as 200ms, 10s or 5m. Default: as the run had it.
     #[arg(long, value_parser = duration)]
     deadline: Option<Duration>,
     /// Last tick, counted from the run's beginning; 0 = no end. Default: as the run had it.
@@ -67,6 +67,8 @@ pub(super) enum ResumeError {
     Seclusion(#[from] SeclusionError),
     #[error(transparent)]
     SetUp(#[from] SetUpError),
+    #[error("the recording speaks of a time mode that this host does not know: {0}")]
+    Mode(String),
     #[error("the recording speaks of an isolation level that this host does not know: {0}")]
     Level(String),
 }
@@ -174,10 +176,7 @@ pub(super) fn plan(
         bundle,
         set: meta.set.clone(),
         seed: meta.seed,
-        mode: Some(match meta.mode.as_str() {
-            "realtime" => Mode::Realtime,
-            _ => Mode::Lockstep,
-        }),
+        mode: Some(Mode::of(&meta.mode).ok_or_else(|| ResumeError::Mode(meta.mode.clone()))?),
         hz: (meta.hz > 0.0).then_some(meta.hz),
         level,
         uids: args.uids,

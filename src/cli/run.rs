@@ -36,10 +36,10 @@ pub(super) struct RunArgs {
     /// When ticks are closed. Default: as the scenario says.
     #[arg(long, value_enum)]
     mode: Option<ModeArg>,
-    /// Ticks a second in realtime, 0.01 to 1000.
+    /// Ticks a second in realtime and async, 0.01 to 1000.
     #[arg(long, value_parser = hz)]
     hz: Option<f64>,
-    /// Longest wait for answers in lockstep, such as 200ms, 10s or 5m. Default: as the scenario says.
+    /// Longest wait for answers in lockstep and turns, such as 200ms, 10s or 5m. Default: as the scenario says.
     #[arg(long, value_parser = duration)]
     deadline: Option<Duration>,
     /// Change a parameter of the scenario; may be given again.
@@ -71,6 +71,10 @@ pub(super) enum ModeArg {
     Lockstep,
     /// A fixed rate; nobody is waited for.
     Realtime,
+    /// A fixed rate; a seat is shown the world when it has answered, and is never late.
+    Async,
+    /// One seat a tick, one after the other, each up to the deadline.
+    Turns,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -148,6 +152,8 @@ fn plan(args: &RunArgs, level: Level) -> Result<Plan, SetUpError> {
         mode: args.mode.map(|mode| match mode {
             ModeArg::Lockstep => Mode::Lockstep,
             ModeArg::Realtime => Mode::Realtime,
+            ModeArg::Async => Mode::Async,
+            ModeArg::Turns => Mode::Turns,
         }),
         hz: args.hz,
         level,

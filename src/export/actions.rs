@@ -10,7 +10,7 @@ use formicarium_engine::{
 };
 use rusqlite::Rows;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::ExportError;
 use super::rows::{Each, Names, damaged};
@@ -79,8 +79,11 @@ fn seat(
         InputBody::Absent => ("absent", nothing, None),
         InputBody::Back => ("back", nothing, None),
         InputBody::Exited { reason } => ("exited", nothing, Some(reason)),
-        // What became of files has tables of its own.
-        InputBody::File(_) => return Ok(()),
+        InputBody::Thought { .. } => ("thought", nothing, None),
+        InputBody::Told { text } => ("told", nothing, Some(text)),
+        InputBody::Seated { agent } => ("seated", nothing, Some(agent)),
+        // What became of files has tables of its own, and whom the host asks is nobody's doing.
+        InputBody::File(_) | InputBody::Turn | InputBody::Unseen => return Ok(()),
     };
     let Some(name) = names.seats.get(one.seat.index()) else {
         let why = format!(
@@ -107,7 +110,13 @@ fn seat(
     };
     if calls.is_empty() {
         let reason = Cell::text_or_null(why);
-        return row(0, [Cell::Null, Cell::Null, Cell::Null, Cell::Null, reason]);
+        let args = match &one.body {
+            InputBody::Thought { ms, tokens } => {
+                Cell::text(json!({"ms": ms, "tokens": tokens}).to_string())
+            }
+            _ => Cell::Null,
+        };
+        return row(0, [Cell::Null, Cell::Null, args, Cell::Null, reason]);
     }
     for (n, call) in calls.iter().enumerate() {
         let catalogue = names.catalogue.as_deref().unwrap_or_default();

@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
-use formicarium_engine::{ActionCall, InputBody, SeatId, SeatInput, TickInput};
+use formicarium_engine::{ActionCall, InputBody, Mode, SeatId, SeatInput, ThinkSpec, TickInput};
 use serde_json::{Map, Value};
 
 use super::catalogue::{Catalogue, Refusal};
+use super::pace::Shut;
 
 /// Actions a seat may take in a tick, and how often it may speak.
 #[derive(Debug, Clone, Copy)]
@@ -67,13 +68,27 @@ pub enum Change {
 }
 
 #[derive(Debug)]
-struct SeatDoor {
-    standing: Standing,
-    closed: bool,
+pub(super) struct SeatDoor {
+    pub(super) standing: Standing,
+    /// No answer is taken from it in this tick, and why.
+    pub(super) closed: bool,
+    pub(super) shut: Shut,
+    /// It is shown the present tick.
+    pub(super) seen: bool,
+    /// The tick that it was shown last.
+    pub(super) shown: u64,
+    /// In `async`: it has not answered what it was shown last.
+    pub(super) thinks: bool,
+    /// It is asked again from this tick on: until then its body waits for what it thought about.
+    pub(super) free_at: u64,
+    /// Milliseconds and tokens of its answer.
+    pub(super) thought: Option<(u64, u64)>,
+    /// Nobody is shown anything there: a builtin agent.
+    blind: bool,
     calls: Vec<ActionCall>,
-    actions: u32,
-    speech: u32,
-    results: Vec<DoorResult>,
+    pub(super) actions: u32,
+    pub(super) speech: u32,
+    pub(super) results: Vec<DoorResult>,
     /// Host facts that enter the next input before the seat's actions.
     facts: Vec<InputBody>,
     /// The world takes it for gone or absent, from before the run was resumed.
@@ -86,9 +101,14 @@ pub struct Door {
     catalogue: Arc<Catalogue>,
     limits: Limits,
     absent_after: u32,
-    tick: u64,
-    open: usize,
-    seats: Vec<SeatDoor>,
+    pub(super) mode: Mode,
+    think: Option<ThinkSpec>,
+    pub(super) tick: u64,
+    pub(super) open: usize,
+    /// In `turns`: whose turn it is, and who had the last one.
+    pub(super) turn: Option<usize>,
+    pub(super) last_turn: Option<usize>,
+    pub(super) seats: Vec<SeatDoor>,
 }
 
 /// Refused calls that one seat is told of at most per tick; more would only feed a flood.
@@ -101,6 +121,13 @@ impl Door {
             .map(|_| SeatDoor {
                 standing: Standing::Away,
                 closed: false,
+                shut: Shut::Answered,
+                seen: true,
+                shown: 0,
+                thinks: false,
+                free_at: 0,
+                thought: None,
+                blind: false,
                 calls: Vec::new(),
                 actions: 0,
                 speech: 0,
@@ -113,16 +140,32 @@ impl Door {
             catalogue,
             limits,
             absent_after: absent_after.max(1),
+            mode: Mode::Lockstep,
+            think: None,
             tick: 0,
             open: 0,
+            turn: None,
+            last_turn: None,
             seats,
         }
+    }
+
+    /// Whom a tick asks, and what thinking costs; all at every tick, and nothing, unless this is called.
+    pub fn set_pace(&mut self, mode: Mode, think: Option<ThinkSpec>) {
+        (self.mode, self.think) = (mode, think);
+    }
+
+    /// A builtin agent plays the seat: it is there from the start, and is shown nothing.
+    pub fn seat_builtin(&mut self, seat: usize) {
+        self.seats[seat].blind = true;
+        self.arrive(seat, false);
     }
 
     /// The same for a run that goes on after `tick` steps; `missed`: whom the world takes for gone or absent.
     pub fn resume(&mut self, tick: u64, missed: impl Iterator<Item = bool>) {
         self.tick = tick;
         for (seat, missed) in self.seats.iter_mut().zip(missed) {
+            seat.shown = tick;
             seat.missed = missed;
         }
     }
@@ -157,6 +200,7 @@ impl Door {
         // An agent that takes the place of one that was late too often is not absent.
         if door.standing == Standing::Away || (again && door.standing == Standing::Absent) {
             door.standing = Standing::Present { late: 0 };
+            door.thinks = false;
             if std::mem::take(&mut door.missed) || again {
                 door.facts.push(InputBody::Back);
             }
@@ -179,6 +223,7 @@ impl Door {
         }
         door.standing = Standing::Away;
         door.closed = true;
+        door.thinks = false;
         door.facts.push(InputBody::Exited { reason });
     }
 
@@ -188,10 +233,10 @@ impl Door {
         if back {
             self.seats[seat].standing = Standing::Present { late: 0 };
             self.seats[seat].facts.push(InputBody::Back);
-            self.seats[seat].closed = asked.tick != self.tick;
-            if !self.seats[seat].closed {
-                self.open += 1;
-            }
+            // One that is not asked now stays shut.
+            let is_asked = !self.seats[seat].closed && asked.tick == self.tick;
+            self.seats[seat].closed = !is_asked;
+            self.open += usize::from(is_asked);
         }
         if let Some(reason) = self.untimely(seat, &asked) {
             self.refuse(seat, None, reason);
@@ -252,6 +297,13 @@ impl Door {
     pub fn close(&mut self) -> (TickInput, Vec<Change>) {
         let mut seats = Vec::with_capacity(self.seats.len());
         let mut changes = Vec::new();
+        let asked = |door: &SeatDoor| {
+            door.shut == Shut::Answered || door.shut == Shut::TimeOver || !door.closed
+        };
+        let asked: Vec<bool> = self.seats.iter().map(asked).collect();
+        let late: Vec<bool> = (0..self.seats.len())
+            .map(|seat| self.is_late(seat))
+            .collect();
         for (index, door) in self.seats.iter_mut().enumerate() {
             let id = SeatId(index as u32);
             let mut seq = 0;
@@ -263,14 +315,31 @@ impl Door {
                 });
                 seq += 1;
             };
+            if self.turn == Some(index) {
+                push(InputBody::Turn);
+            }
+            if !door.seen && !door.blind && door.standing != Standing::Away {
+                push(InputBody::Unseen);
+            }
             for fact in door.facts.drain(..) {
                 push(fact);
             }
-            let missed = matches!(door.standing, Standing::Present { .. }) && !door.closed;
-            if !door.calls.is_empty() {
+            let missed = late[index];
+            let thought = door.thought.take();
+            let mut cost = 0;
+            if let Some((ms, tokens)) = thought.filter(|_| !missed) {
+                push(InputBody::Thought { ms, tokens });
+                cost = self.think.map_or(0, |think| think.cost(ms, tokens));
+                door.free_at = self.tick + 1 + cost;
+            }
+            // An answer that does nothing has been thought about too.
+            if !door.calls.is_empty() || cost > 0 {
                 push(InputBody::Act(std::mem::take(&mut door.calls)));
             }
             if missed {
+                if let Some((ms, tokens)) = thought {
+                    push(InputBody::Thought { ms, tokens });
+                }
                 push(InputBody::Late);
                 if let Standing::Present { late } = &mut door.standing {
                     *late += 1;
@@ -282,6 +351,7 @@ impl Door {
                     }
                 }
             } else if let Standing::Present { late } = &mut door.standing
+                && asked[index]
                 && std::mem::take(late) > 0
             {
                 changes.push(Change::Prompt(index));
@@ -297,61 +367,55 @@ impl Door {
         )
     }
 
-    /// Opens the next tick; returns what each seat is told about the calls refused in the last one.
-    pub fn open_next(&mut self) -> Vec<Vec<DoorResult>> {
-        self.tick += 1;
-        self.open = 0;
-        let mut results = Vec::with_capacity(self.seats.len());
-        for door in &mut self.seats {
-            door.closed = false;
-            door.actions = 0;
-            door.speech = 0;
-            if matches!(door.standing, Standing::Present { .. }) {
-                self.open += 1;
-            }
-            results.push(std::mem::take(&mut door.results));
-        }
-        results
-    }
-
     fn untimely(&self, seat: usize, asked: &Asked) -> Option<Refusal> {
-        let now = self.tick;
+        let door = &self.seats[seat];
+        // Who takes its time answers what it was shown, however old.
+        let now = match self.mode {
+            Mode::Async => door.shown,
+            Mode::Lockstep | Mode::Realtime | Mode::Turns => self.tick,
+        };
+        let refusal = |code, reason| Some(Refusal { code, reason });
         if asked.tick < now {
             let reason = format!(
                 "your act is for tick {}, which is over; it is tick {now}",
                 asked.tick
             );
-            return Some(Refusal {
-                code: "stale",
-                reason,
-            });
+            return refusal("stale", reason);
         }
         if asked.tick > now {
             let reason = format!(
                 "your act is for tick {}, but it is tick {now}; answer the tick you were shown",
                 asked.tick
             );
-            return Some(Refusal {
-                code: "future",
-                reason,
-            });
+            return refusal("future", reason);
         }
-        let door = &self.seats[seat];
         if door.standing == Standing::Away {
-            let reason = "you have not said ready; answer hello first".into();
-            return Some(Refusal {
-                code: "not-ready",
-                reason,
-            });
+            return refusal(
+                "not-ready",
+                "you have not said ready; answer hello first".into(),
+            );
         }
-        if door.closed {
-            let reason = format!("you have used your answer for tick {now}");
-            return Some(Refusal {
-                code: "duplicate",
-                reason,
-            });
+        if !door.closed {
+            return None;
         }
-        None
+        match door.shut {
+            Shut::Answered => refusal(
+                "duplicate",
+                format!("you have used your answer for tick {now}"),
+            ),
+            Shut::NotItsTurn => refusal(
+                "not-your-turn",
+                format!("tick {now} is the turn of another; wait until you are shown one"),
+            ),
+            Shut::Busy => refusal(
+                "busy",
+                format!(
+                    "what you thought about takes effect with tick {}; wait until you are shown it",
+                    door.free_at
+                ),
+            ),
+            Shut::TimeOver => refusal("stale", format!("your time for tick {now} is over")),
+        }
     }
 
     fn take(&mut self, seat: usize, call: ActionCall, speech: bool) {
@@ -393,7 +457,14 @@ impl Door {
     }
 
     fn answered(&mut self, seat: usize) {
+        self.shut(seat);
+        self.seats[seat].shut = Shut::Answered;
+    }
+
+    /// Takes no more from a seat in this tick.
+    pub(super) fn shut(&mut self, seat: usize) {
         let door = &mut self.seats[seat];
+        door.thinks = false;
         if !door.closed {
             door.closed = true;
             if matches!(door.standing, Standing::Present { .. }) {

@@ -263,3 +263,137 @@ fn the_input_is_sorted_and_numbered() {
     };
     assert_eq!(calls[0].args, [Arg::Choice(1)]);
 }
+
+/// The bodies of a seat's entries in an input, in short.
+fn entries(input: &TickInput, seat: u32) -> Vec<String> {
+    let of_seat = input.seats.iter().filter(|entry| entry.seat.0 == seat);
+    of_seat
+        .map(|entry| match &entry.body {
+            InputBody::Act(calls) => format!("act {}", calls.len()),
+            InputBody::Thought { ms, .. } => format!("thought {ms}"),
+            body => format!("{body:?}").to_lowercase(),
+        })
+        .collect()
+}
+
+#[test]
+fn in_turns_one_is_asked_after_the_other_and_who_cannot_is_passed_over() {
+    let mut door = door(3);
+    door.set_pace(Mode::Turns, None);
+    door.begin();
+    let go = || asked(0, json!([{"name": "wait"}]), None);
+    door.act(1, go());
+    assert_eq!(
+        (door.open(), door.awaits(0), door.awaits(1)),
+        (1, Some(0), None)
+    );
+    door.act(0, go());
+    assert_eq!(door.open(), 0);
+    let (input, _) = door.close();
+    assert_eq!(entries(&input, 0), ["turn", "act 1"]);
+    assert_eq!(entries(&input, 1), ["unseen"]);
+    // It is told what was refused when it is shown something again: now.
+    let told = door.open_next();
+    assert_eq!((told[1][0].code, told[0].len()), ("not-your-turn", 0));
+    assert!(door.sees(1) && !door.sees(0) && !door.sees(2));
+    // Late three times in a row, each time in a turn of its own, and absent: then its turn is passed over.
+    door.leave(2, "gone".into());
+    let mut turns = Vec::new();
+    for _ in 0..7 {
+        let turn = (0..3).find(|seat| door.sees(*seat));
+        turns.push(turn);
+        if turn == Some(0) {
+            let tick = door.tick();
+            door.act(0, asked(tick, json!([{"name": "wait"}]), None));
+        }
+        door.close();
+        door.open_next();
+    }
+    let [zero, one] = [Some(0), Some(1)];
+    assert_eq!(turns, [one, zero, one, zero, one, zero, zero]);
+    // Nobody that could be asked: ticks pass, and nobody is late.
+    door.leave(0, "gone".into());
+    door.close();
+    door.open_next();
+    let (input, changes) = door.close();
+    assert_eq!((input.seats.len(), changes.len()), (1, 0), "{input:?}");
+}
+
+#[test]
+fn in_async_an_answer_counts_whenever_it_comes() {
+    let mut door = door(2);
+    door.set_pace(Mode::Async, None);
+    door.begin();
+    assert!(door.sees(0) && door.sees(1));
+    for tick in 0..5 {
+        door.act(1, asked(tick, json!([{"name": "wait"}]), None));
+        let (input, changes) = door.close();
+        let expected: &[&str] = if tick == 0 { &[] } else { &["unseen"] };
+        assert_eq!(
+            (&entries(&input, 0)[..], changes.len()),
+            (
+                &expected.iter().map(|s| s.to_string()).collect::<Vec<_>>()[..],
+                0
+            )
+        );
+        assert_eq!(entries(&input, 1), ["act 1"]);
+        door.open_next();
+        assert!(door.sees(1) && !door.sees(0));
+    }
+    door.act(0, asked(5, json!([{"name": "wait"}]), None));
+    door.act(
+        0,
+        asked(0, json!([{"name": "move", "args": {"dir": "north"}}]), None),
+    );
+    door.thought(0, 700, 0);
+    let (input, _) = door.close();
+    assert_eq!(entries(&input, 0), ["unseen", "thought 700", "act 1"]);
+    let told = door.open_next();
+    assert_eq!(told[0][0].code, "future");
+    assert!(
+        door.sees(0),
+        "it has answered, and is shown the world again"
+    );
+}
+
+#[test]
+fn who_pays_for_thinking_is_asked_when_it_has_paid() {
+    let mut door = door(2);
+    let think = ThinkSpec {
+        per: formicarium_engine::Per::Ms,
+        amount: 10,
+        max_ticks: 9,
+    };
+    door.set_pace(Mode::Lockstep, Some(think));
+    door.begin();
+    let wait = |door: &mut Door, seat| {
+        let tick = door.tick();
+        door.act(seat, asked(tick, json!([{"name": "wait"}]), None));
+    };
+    wait(&mut door, 0);
+    door.thought(0, 29, 0);
+    let mut sees = Vec::new();
+    for _ in 0..4 {
+        wait(&mut door, 1);
+        assert_eq!(door.open(), 0, "nobody waits for who is busy");
+        let (_, changes) = door.close();
+        assert!(changes.is_empty(), "{changes:?}");
+        door.open_next();
+        sees.push((door.tick(), door.sees(0)));
+        if door.sees(0) {
+            break;
+        }
+        wait(&mut door, 0);
+    }
+    assert_eq!(sees, [(1, false), (2, false), (3, true)]);
+    // A pass that was thought about is paid like an act, a late seat pays nothing.
+    door.act(0, asked(3, json!([]), None));
+    door.thought(0, 10, 0);
+    door.time_over(1);
+    door.thought(1, 99, 0);
+    let (input, _) = door.close();
+    assert_eq!(entries(&input, 0), ["thought 10", "act 0"]);
+    assert_eq!(entries(&input, 1), ["thought 99", "late"]);
+    assert_eq!(codes(&mut door, 0).len(), 0);
+    assert!(!door.sees(0) && door.sees(1));
+}

@@ -106,13 +106,17 @@ impl TickLoop {
                     .map(|action| (action.name, action.args))
                     .collect();
                 self.workspaces.acted(seat);
-                if tick == self.door.tick()
+                let awaited = self.door.awaits(seat);
+                if awaited == Some(tick)
                     && let Some(files) = &mut self.files
                 {
                     files.acted(seat);
                 }
                 if self.door.act(seat, Asked { tick, actions, say }) {
                     self.set(seat, Status::Playing, None);
+                }
+                if awaited.is_some() && self.door.awaits(seat).is_none() {
+                    self.measure(seat);
                 }
                 self.retire(seat);
             }
@@ -130,6 +134,19 @@ impl TickLoop {
             }
             FromAgent::Log(log) => self.note(seat, "log", "agent.log", &log.text),
         }
+    }
+
+    /// A seat has answered: what it took is an input, where it changes what comes of it.
+    fn measure(&mut self, seat: usize) {
+        let Some(ms) = self.clock.stop(seat, true) else {
+            return;
+        };
+        // A call that led to this answer has mostly been reported, and not been counted yet.
+        while let Ok(call) = self.calls.try_recv() {
+            self.on_call(&call);
+        }
+        let tokens = self.ledger.take_written(seat);
+        self.door.thought(seat, ms, tokens);
     }
 
     /// Something that the shared files had to do is done.
@@ -175,7 +192,6 @@ impl TickLoop {
     }
 
     pub(super) fn tell_changes(&mut self, changes: &[Change]) {
-        let limit = self.timing.deadline_ms();
         for change in changes {
             match *change {
                 Change::Late(seat, row) => {
@@ -184,8 +200,15 @@ impl TickLoop {
                     } else {
                         String::new()
                     };
-                    let words =
-                        format!("no answer within {limit} ms{again}: its agent is slow or hangs");
+                    let limit = self.timing.deadline_ms();
+                    let words = match self.timing.bank() {
+                        Some(_) => format!(
+                            "no answer within what its bank had left, {limit} ms at most{again}"
+                        ),
+                        None => format!(
+                            "no answer within {limit} ms{again}: its agent is slow or hangs"
+                        ),
+                    };
                     self.set(seat, Status::Late, Some(words));
                     self.retire(seat);
                 }

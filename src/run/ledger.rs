@@ -22,6 +22,8 @@ struct Account {
     has_model: bool,
     budget: Budget,
     spent: Spent,
+    /// Tokens that its model has written since they were asked for.
+    written: u64,
     first: Option<Instant>,
     warned: bool,
     over: Option<String>,
@@ -88,6 +90,7 @@ impl Ledger {
         for account in [&mut self.accounts[call.seat], &mut self.run] {
             account.spent.tokens += tokens;
             account.spent.calls += 1;
+            account.written += call.output_tokens;
             let first = account.first.get_or_insert_with(Instant::now);
             account.spent.time = first.elapsed();
         }
@@ -106,6 +109,11 @@ impl Ledger {
             ms: Some(call.duration_ms),
         });
         self.check(call.seat, to);
+    }
+
+    /// Tokens that a seat's model has written since the last time, in calls that are over.
+    pub fn take_written(&mut self, seat: usize) -> u64 {
+        std::mem::take(&mut self.accounts[seat].written)
     }
 
     /// A turn is over, and this is what the agent's program says of it.

@@ -7,6 +7,7 @@ use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
 use super::catalogue::Catalogue;
+use super::clock::Terms;
 use super::door::DoorResult;
 
 #[derive(Serialize)]
@@ -14,6 +15,8 @@ struct Observe<'a> {
     r#type: &'static str,
     tick: u64,
     deadline_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bank_ms: Option<u64>,
     text: &'a str,
     state: &'a Value,
     heard: HeardList<'a>,
@@ -24,7 +27,7 @@ struct Observe<'a> {
 /// results of calls that never reached the world.
 pub fn observe(
     observation: &Observation,
-    deadline_ms: u64,
+    terms: Terms,
     names: &[String],
     catalogue: &Catalogue,
     door: &[DoorResult],
@@ -32,7 +35,8 @@ pub fn observe(
     let message = Observe {
         r#type: "observe",
         tick: observation.tick,
-        deadline_ms,
+        deadline_ms: terms.deadline_ms,
+        bank_ms: terms.bank_ms,
         text: &observation.text,
         state: &observation.state,
         heard: HeardList {
@@ -161,7 +165,11 @@ mod tests {
             code: "stale",
             reason: "too late".into(),
         }];
-        let line = observe(&observation, 250, &names, &catalogue, &door);
+        let terms = Terms {
+            deadline_ms: 250,
+            bank_ms: Some(9),
+        };
+        let line = observe(&observation, terms, &names, &catalogue, &door);
         // Agents without a JSON parser rely on these first words (docs/agent-protocol.md).
         assert!(
             line.starts_with(b"{\"type\":\"observe\",\"tick\":7,"),
@@ -172,8 +180,13 @@ mod tests {
             panic!("not an observe: {}", String::from_utf8_lossy(&line))
         };
         assert_eq!(
-            (read.tick, read.deadline_ms, read.text.as_str()),
-            (7, 250, "a \"quiet\" place\n")
+            (
+                read.tick,
+                read.deadline_ms,
+                read.bank_ms,
+                read.text.as_str()
+            ),
+            (7, 250, Some(9), "a \"quiet\" place\n")
         );
         assert_eq!(read.state, serde_json::json!({"you": 3}));
         assert_eq!(

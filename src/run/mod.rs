@@ -7,6 +7,7 @@ pub mod board;
 pub mod budget;
 pub mod builtin;
 pub mod catalogue;
+mod clock;
 pub mod door;
 mod events;
 mod hello;
@@ -15,6 +16,7 @@ pub mod ledger;
 mod line;
 pub mod lock;
 mod model_door;
+mod pace;
 pub mod past;
 mod players;
 mod prepare;
@@ -48,6 +50,7 @@ use crate::cast::{Agent, Seated};
 use crate::recorder::{RecorderError, RunEnd, RunOptions, hash_text};
 use board::Listeners;
 use budget::Budget;
+use clock::Clock;
 use door::Door;
 use ledger::Ledger;
 use lock::RunLock;
@@ -222,6 +225,12 @@ pub async fn execute(
     let seats = plan.seated.len();
     let mut door = Door::new(catalogue.clone(), limits, absent_after, seats);
     door.resume(since.tick, since.seats.iter().map(|seat| seat.missed));
+    door.set_pace(plan.timing.mode(), plan.timing.think());
+    door.resume_pace(since.busy.into_iter(), since.last_turn);
+    let mut clock = Clock::new(&plan.timing, seats);
+    for (seat, past) in since.seats.iter().enumerate() {
+        clock.restore(seat, &past.thoughts);
+    }
     let (mut plans, mut builtins) = (Vec::new(), Vec::new());
     let mut awaited = vec![Awaited::No; seats];
     let has_model = |seated: &Seated| matches!(&seated.agent, Agent::Process(program) if program.adapter.translates());
@@ -260,7 +269,7 @@ pub async fn execute(
         }
         match seated.agent {
             Agent::Builtin(builtin) => {
-                door.arrive(seat, false);
+                door.seat_builtin(seat);
                 board.seat_builtin(seat);
                 builtins.push((seat, builtin));
             }
@@ -320,6 +329,7 @@ pub async fn execute(
         seed: plan.seed,
         catalogue,
         door,
+        clock,
         board,
         world,
         recorder,

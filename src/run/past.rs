@@ -32,6 +32,8 @@ pub struct Past {
     pub seats: Vec<SeatPast>,
     /// The last fact of the shared files that an input holds; 0 for none.
     pub taken: u64,
+    /// Who had the last turn, in mode `turns`.
+    pub last_turn: Option<usize>,
     /// Values of the metrics, by tick.
     pub metrics: Vec<(u64, Vec<f64>)>,
     /// The seats' own files.
@@ -49,6 +51,8 @@ pub struct SeatPast {
     pub missed: bool,
     /// Its agent's program had begun its session.
     pub has_session: bool,
+    /// What its answers took, in milliseconds, and its waits in vain (false), where that was measured.
+    pub thoughts: Vec<(u64, bool)>,
     /// Tokens, calls and dollars that it had used.
     pub spent: (u64, u64, f64),
 }
@@ -79,12 +83,15 @@ impl Past {
                 remembered: None,
                 missed: false,
                 has_session: false,
+                thoughts: Vec::new(),
                 spent: (0, 0, 0.0),
             };
             world.seats().len()
         ];
         let mut taken = 0;
+        let mut last_turn = None;
         recording.inputs(|input: TickInput| -> Result<(), RecorderError> {
+            let mut before = None;
             for entry in &input.seats {
                 let Some(seat) = seats.get_mut(entry.seat.index()) else {
                     continue;
@@ -98,8 +105,21 @@ impl Past {
                     InputBody::Back => seat.missed = false,
                     InputBody::Absent | InputBody::Exited { .. } => seat.missed = true,
                     InputBody::File(fact) => taken = taken.max(fact.number),
-                    InputBody::Late => {}
+                    InputBody::Turn => last_turn = Some(entry.seat.index()),
+                    InputBody::Thought { ms, .. } => seat.thoughts.push((*ms, true)),
+                    // What was measured stands before it.
+                    InputBody::Late => {
+                        if let Some((_, answered)) = seat
+                            .thoughts
+                            .last_mut()
+                            .filter(|_| before == Some(entry.seat))
+                        {
+                            *answered = false;
+                        }
+                    }
+                    InputBody::Unseen | InputBody::Told { .. } | InputBody::Seated { .. } => {}
                 }
+                before = matches!(entry.body, InputBody::Thought { .. }).then_some(entry.seat);
             }
             Ok(())
         })?;
@@ -154,6 +174,7 @@ impl Past {
             ended,
             seats,
             taken,
+            last_turn,
             metrics: recording.metrics()?,
             workspaces,
         };

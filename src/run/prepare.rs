@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use formicarium_agents::AdapterPlan;
 use formicarium_agents::protocol::ScenarioName;
-use formicarium_engine::{Bundle, FilesSpec, SEMANTICS, World};
+use formicarium_engine::{Bundle, FilesSpec, SEMANTICS, SeatId, World};
 
 use super::board::Board;
 use super::budget::Budget;
@@ -55,6 +55,9 @@ pub(super) struct Since {
     pub(super) tick: u64,
     pub(super) seats: Vec<SeatPast>,
     pub(super) taken: u64,
+    pub(super) last_turn: Option<usize>,
+    /// By seat: ticks until what it thought about takes effect.
+    pub(super) busy: Vec<u64>,
     pub(super) at_us: u64,
     pub(super) ended: Option<String>,
     pub(super) workspaces: workspaces::Past,
@@ -225,6 +228,9 @@ pub fn prepare(mut plan: Plan, watched: bool) -> Result<Ready, RunError> {
         .map(|seated| !matches!(seated.agent, Agent::Builtin(_)))
         .collect();
     let absent_after = world.time().absent_after;
+    since.busy = (0..names.len() as u32)
+        .map(|seat| world.busy(SeatId(seat)))
+        .collect();
     let world = WorldThread::start(world, catalogue.clone(), shown)
         .map_err(io("starting the world's thread"))?;
     Ok(Ready {
@@ -336,6 +342,8 @@ fn split(past: Past) -> (Since, feed::picture::Past) {
         tick: past.tick,
         seats: past.seats,
         taken: past.taken,
+        last_turn: past.last_turn,
+        busy: Vec::new(),
         at_us: past.at_us,
         ended: past.ended,
         workspaces: past.workspaces,

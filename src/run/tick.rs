@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::board::{Board, Listeners, Status};
 use super::builtin::{Builtin, Move};
 use super::catalogue::Catalogue;
+use super::clock::{Clock, Terms};
 use super::door::{Door, DoorResult};
 use super::hello::Greeter;
 use super::interview::Interview;
@@ -41,6 +42,7 @@ pub(super) struct TickLoop {
     pub(super) seed: u64,
     pub(super) catalogue: Arc<Catalogue>,
     pub(super) door: Door,
+    pub(super) clock: Clock,
     pub(super) board: Board,
     pub(super) world: WorldThread,
     pub(super) recorder: Recorder,
@@ -123,7 +125,8 @@ impl TickLoop {
             feed.phase(Phase::Running);
         }
         let begin = Instant::now();
-        self.world.observe(Vec::new(), self.timing.deadline_ms());
+        self.door.begin();
+        self.world.observe(Vec::new(), self.terms());
         self.hand_out(true).await?;
         let mut due = Instant::now() + self.timing.window();
         loop {
@@ -194,7 +197,7 @@ impl TickLoop {
                 return Closed::End("every agent has left".into());
             }
             let publishing = self.files.as_ref().is_some_and(Shared::is_publishing);
-            if self.timing.lockstep() && !nobody && self.door.open() == 0 && !publishing {
+            if self.timing.waits() && !nobody && self.door.open() == 0 && !publishing {
                 // What has come already belongs to this tick: a seat that floods must not wait in the queue.
                 while let Ok(event) = self.inbox.try_recv() {
                     self.on_event(event, true);
@@ -202,8 +205,9 @@ impl TickLoop {
                 return Closed::Tick;
             }
             tokio::select! {
-                got = timeout_at(due, self.inbox.recv_many(&mut events, EVENTS)) => match got {
-                    Err(_) => return Closed::Tick,
+                got = timeout_at(self.first_due(due), self.inbox.recv_many(&mut events, EVENTS)) => match got {
+                    Err(_) if Instant::now() >= due => return Closed::Tick,
+                    Err(_) => self.end_times(),
                     Ok(_) => {
                         for event in events.drain(..) {
                             self.on_event(event, true);
@@ -228,6 +232,7 @@ impl TickLoop {
             shown = self.feed.is_some().then(|| files.shown(news));
         }
         let looked = self.workspaces.look(self.door.tick());
+        self.stop_clocks();
         let (input, changes) = self.door.close();
         let tick = input.tick;
         let input = Arc::new(input);
@@ -238,13 +243,13 @@ impl TickLoop {
             .flat_map(|(seat, results)| results.iter().map(move |result| (seat, result.clone())))
             .collect();
         self.world.step(input.clone());
-        self.world.observe(results, self.timing.deadline_ms());
+        self.world.observe(results, self.terms());
         let body = serde_json::to_vec(&*input).map_err(|error| RunError::Bug(error.to_string()))?;
         let input_bytes = body.len();
         let committed = self.recorder.input(tick, body);
         let (output, step_us) = self.world.stepped().await?;
         self.recorder.acknowledged(committed).await?;
-        if self.timing.lockstep()
+        if self.timing.waits()
             && let Some(looked) = looked
         {
             // What a seat does after its next observation belongs to the next tick.
@@ -322,6 +327,7 @@ impl TickLoop {
                     // An observation would be answered with another call of the model.
                     if self.ledger.over(seat).is_none() {
                         self.agents.send(seat, Outgoing::Observation(line));
+                        self.clock.shown(seat);
                     }
                 }
             }
@@ -370,9 +376,56 @@ impl TickLoop {
         }
     }
 
+    /// What each seat that is shown the present tick is told of its time.
+    fn terms(&self) -> Vec<Option<Terms>> {
+        let seats = 0..self.hopeful.len();
+        seats
+            .map(|seat| self.door.sees(seat).then(|| self.clock.terms(seat)))
+            .collect()
+    }
+
+    /// When the next seat's own time is over, or that of all.
+    fn first_due(&self, due: Instant) -> Instant {
+        if self.timing.bank().is_none() {
+            return due;
+        }
+        let seats = 0..self.hopeful.len();
+        let own = seats
+            .filter(|seat| self.door.awaits(*seat).is_some())
+            .filter_map(|seat| self.clock.due(seat));
+        own.fold(due, Instant::min)
+    }
+
+    /// Ends the time of those who have used up their own.
+    fn end_times(&mut self) {
+        let now = Instant::now();
+        for seat in 0..self.hopeful.len() {
+            if self.clock.due(seat).is_some_and(|due| due <= now) {
+                self.door.time_over(seat);
+            }
+        }
+    }
+
+    /// A wait in vain uses up a bank too.
+    fn stop_clocks(&mut self) {
+        if self.timing.bank().is_none() {
+            return;
+        }
+        for seat in 0..self.hopeful.len() {
+            if self.door.is_late(seat)
+                && let Some(ms) = self.clock.stop(seat, false)
+            {
+                self.door.thought(seat, ms, 0);
+            }
+        }
+    }
+
     fn play_builtins(&mut self) {
         let tick = self.door.tick();
         for (seat, builtin) in &self.builtins {
+            if self.door.awaits(*seat) != Some(tick) {
+                continue;
+            }
             match builtin.answer(self.seed, *seat, tick, &self.catalogue, self.hopeful.len()) {
                 Move::Calls(calls) => self.door.act_typed(*seat, calls),
                 Move::Asked(asked) => {

@@ -2,27 +2,21 @@
 
 use std::time::Duration;
 
-use formicarium_agents::protocol::{Time, TimeMode};
-use formicarium_engine::{Mode, TimeSpec};
+use formicarium_agents::protocol::{Bank, Think, ThinkPer, Time, TimeMode};
+use formicarium_engine::{BankSpec, Mode, Per, ThinkSpec, TimeSpec};
 use tokio::time::Instant;
 
 /// When ticks are closed.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Timing {
-    /// When all present seats have answered, or at the deadline.
-    Lockstep {
-        /// Longest wait.
-        deadline: Duration,
-        /// Last tick; 0 = no end.
-        ticks: u64,
-    },
-    /// At a fixed rate.
-    Realtime {
-        /// Time between two ticks.
-        interval: Duration,
-        /// Last tick; 0 = no end.
-        ticks: u64,
-    },
+pub struct Timing {
+    mode: Mode,
+    /// Longest wait, where a tick waits.
+    deadline: Duration,
+    /// Time between two ticks, where none does.
+    interval: Duration,
+    ticks: u64,
+    bank: Option<BankSpec>,
+    think: Option<ThinkSpec>,
 }
 
 impl Timing {
@@ -34,59 +28,89 @@ impl Timing {
         deadline: Option<Duration>,
         ticks: Option<u64>,
     ) -> Timing {
-        let ticks = ticks.unwrap_or(spec.ticks);
-        match mode.unwrap_or(spec.mode) {
-            Mode::Lockstep => Timing::Lockstep {
-                deadline: deadline.unwrap_or(Duration::from_millis(spec.deadline_ms)),
-                ticks,
-            },
-            Mode::Realtime => Timing::Realtime {
-                interval: Duration::from_secs_f64(1.0 / hz.unwrap_or(spec.hz)),
-                ticks,
-            },
+        let mode = mode.unwrap_or(spec.mode);
+        Timing {
+            mode,
+            deadline: deadline.unwrap_or(Duration::from_millis(spec.deadline_ms)),
+            interval: Duration::from_secs_f64(1.0 / hz.unwrap_or(spec.hz)),
+            ticks: ticks.unwrap_or(spec.ticks),
+            // Where nobody is waited for, no time is used up.
+            bank: spec.bank.filter(|_| mode.waits()),
+            think: spec.think,
         }
+    }
+
+    /// Who is asked, and when.
+    pub fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// The last tick; 0 = no end.
     pub fn last(&self) -> u64 {
-        match self {
-            Timing::Lockstep { ticks, .. } | Timing::Realtime { ticks, .. } => *ticks,
-        }
+        self.ticks
+    }
+
+    /// What each seat may think in all.
+    pub fn bank(&self) -> Option<BankSpec> {
+        self.bank
+    }
+
+    /// What thinking costs.
+    pub fn think(&self) -> Option<ThinkSpec> {
+        self.think
     }
 
     pub(super) fn words(&self) -> (&'static str, f64, u64) {
-        match self {
-            Timing::Lockstep { ticks, .. } => ("lockstep", 0.0, *ticks),
-            Timing::Realtime { interval, ticks } => {
-                ("realtime", 1.0 / interval.as_secs_f64(), *ticks)
-            }
-        }
+        let hz = match self.mode.waits() {
+            true => 0.0,
+            false => 1.0 / self.interval.as_secs_f64(),
+        };
+        (self.mode.word(), hz, self.ticks)
     }
 
     pub(super) fn hello(&self) -> Time {
         let (_, hz, ticks) = self.words();
-        let mode = match self {
-            Timing::Lockstep { .. } => TimeMode::Lockstep,
-            Timing::Realtime { .. } => TimeMode::Realtime,
-        };
         Time {
-            mode,
+            mode: match self.mode {
+                Mode::Lockstep => TimeMode::Lockstep,
+                Mode::Realtime => TimeMode::Realtime,
+                Mode::Async => TimeMode::Async,
+                Mode::Turns => TimeMode::Turns,
+            },
             deadline_ms: self.deadline_ms(),
             hz: (hz > 0.0).then_some(hz),
             ticks,
+            bank: self.bank.map(|bank| Bank {
+                initial_ms: bank.initial_ms,
+                increment_ms: bank.increment_ms,
+                min_ms: bank.min_ms,
+            }),
+            think: self.think.map(|think| Think {
+                per: match think.per {
+                    Per::Ms => ThinkPer::Ms,
+                    Per::Tokens => ThinkPer::Tokens,
+                },
+                amount: think.amount,
+                max_ticks: think.max_ticks,
+            }),
         }
     }
 
-    /// True if a tick waits for all seats that are present.
-    pub(super) fn lockstep(&self) -> bool {
-        matches!(self, Timing::Lockstep { .. })
+    /// True if a tick waits for all seats that are asked.
+    pub(super) fn waits(&self) -> bool {
+        self.mode.waits()
+    }
+
+    /// Whether what answers take is an input: where it changes what comes of them.
+    pub(super) fn measures(&self) -> bool {
+        self.mode == Mode::Async || self.bank.is_some() || self.think.is_some()
     }
 
     /// The longest time between an observation and the close of its tick.
     pub(super) fn window(&self) -> Duration {
-        match self {
-            Timing::Lockstep { deadline, .. } => *deadline,
-            Timing::Realtime { interval, .. } => *interval,
+        match self.mode.waits() {
+            true => self.deadline,
+            false => self.interval,
         }
     }
 
@@ -95,12 +119,12 @@ impl Timing {
         self.window().as_millis() as u64
     }
 
-    /// When the next tick closes. Realtime keeps its beat; a host that fell behind drops beats
-    /// instead of running after them.
+    /// When the next tick closes. A fixed rate keeps its beat; a host that fell behind drops beats instead of running after
+    /// them.
     pub(super) fn next(&self, due: Instant) -> Instant {
-        match self {
-            Timing::Lockstep { deadline, .. } => Instant::now() + *deadline,
-            Timing::Realtime { interval, .. } => (due + *interval).max(Instant::now()),
+        match self.mode.waits() {
+            true => Instant::now() + self.deadline,
+            false => (due + self.interval).max(Instant::now()),
         }
     }
 }

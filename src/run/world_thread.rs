@@ -12,6 +12,7 @@ use formicarium_engine::{Observation, Picture, SeatId, TickInput, TickOutput, Wo
 use tokio::sync::mpsc;
 
 use super::catalogue::Catalogue;
+use super::clock::Terms;
 use super::door::DoorResult;
 use super::line;
 
@@ -24,7 +25,7 @@ enum Ask {
     Step(Arc<TickInput>),
     Observe {
         results: Vec<Vec<DoorResult>>,
-        deadline_ms: u64,
+        terms: Vec<Option<Terms>>,
     },
     Keyframe,
     Picture,
@@ -104,12 +105,9 @@ impl WorldThread {
         }
     }
 
-    /// Starts the encoding of what every seat is shown; take it with `lines` until that gives none.
-    pub fn observe(&self, results: Vec<Vec<DoorResult>>, deadline_ms: u64) {
-        self.ask(Ask::Observe {
-            results,
-            deadline_ms,
-        });
+    /// Starts the encoding of what the seats with terms are shown; take it with `lines` until that gives none.
+    pub fn observe(&self, results: Vec<Vec<DoorResult>>, terms: Vec<Option<Terms>>) {
+        self.ask(Ask::Observe { results, terms });
     }
 
     /// The next batch of observation lines; none when all are made.
@@ -175,10 +173,7 @@ impl Owner {
                 let step_us = begin.elapsed().as_micros() as u64;
                 self.reply(Reply::Stepped { output, step_us })
             }
-            Ask::Observe {
-                results,
-                deadline_ms,
-            } => self.observe(&results, deadline_ms),
+            Ask::Observe { results, terms } => self.observe(&results, &terms),
             Ask::Keyframe => {
                 let body = self.world.keyframe();
                 self.reply(Reply::Keyframe(body))
@@ -190,21 +185,18 @@ impl Owner {
         }
     }
 
-    fn observe(&mut self, results: &[Vec<DoorResult>], deadline_ms: u64) -> Option<()> {
+    fn observe(&mut self, results: &[Vec<DoorResult>], terms: &[Option<Terms>]) -> Option<()> {
         let mut batch = Vec::with_capacity(BATCH);
         for seat in 0..self.shown.len() {
+            let Some(terms) = terms.get(seat).copied().flatten() else {
+                continue;
+            };
             if !self.shown[seat] {
                 continue;
             }
             let observation: Observation = self.world.observe(SeatId(seat as u32));
             let door = results.get(seat).map_or(&[][..], Vec::as_slice);
-            let line = line::observe(
-                &observation,
-                deadline_ms,
-                &self.names,
-                &self.catalogue,
-                door,
-            );
+            let line = line::observe(&observation, terms, &self.names, &self.catalogue, door);
             batch.push((seat, line.into()));
             if batch.len() == BATCH {
                 self.reply(Reply::Lines(std::mem::replace(

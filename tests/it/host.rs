@@ -89,7 +89,10 @@ pub fn run(out: &Path, args: &[&str]) -> Value {
     all.extend(args);
     let out = out.to_str().expect("UTF-8");
     all.extend(["--out", out, "--headless", "--json"]);
-    if !args.contains(&"--deadline") && !args.contains(&"realtime") {
+    if !["--deadline", "realtime", "async"]
+        .iter()
+        .any(|word| args.contains(word))
+    {
         all.extend(["--deadline", "60s"]);
     }
     let output = output(&all);
@@ -126,6 +129,16 @@ pub fn assert_replays(run: &Path) {
         (status, verdict["verdict"].as_str()),
         (0, Some("equal")),
         "{verdict}"
+    );
+}
+
+pub fn assert_verifies(run: &Path) {
+    let output = output(&["verify", run.to_str().expect("UTF-8")]);
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
     );
 }
 

@@ -24,6 +24,7 @@ mod seats;
 mod shared_feed;
 mod storm;
 mod story;
+mod time;
 mod verify;
 mod versions;
 mod workshop;

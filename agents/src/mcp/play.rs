@@ -273,6 +273,8 @@ mod tests {
                 deadline_ms: 1,
                 hz: None,
                 ticks: 9,
+                bank: None,
+                think: None,
             },
             remembered: None,
             resumed: None,
@@ -289,6 +291,7 @@ mod tests {
         Observe {
             tick,
             deadline_ms: 1,
+            bank_ms: None,
             text: "A field.\n".into(),
             state: json!({}),
             heard: Vec::new(),

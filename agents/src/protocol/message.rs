@@ -208,10 +208,50 @@ pub struct Time {
     pub mode: TimeMode,
     /// How long the host waits for an answer at most, in milliseconds.
     pub deadline_ms: u64,
-    /// Ticks a second in `realtime`; null in `lockstep`.
+    /// Ticks a second in `realtime` and `async`; null where a tick waits for answers.
     pub hz: Option<f64>,
     /// The run's last tick; 0 = no end.
     pub ticks: u64,
+    /// What each seat may think in all; absent where only the deadline counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bank: Option<Bank>,
+    /// What thinking costs; absent where it costs nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub think: Option<Think>,
+}
+
+/// A chess clock for each seat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bank {
+    /// What a seat begins with, in milliseconds.
+    pub initial_ms: u64,
+    /// What it gets for each answer in time, in milliseconds.
+    pub increment_ms: u64,
+    /// The shortest deadline, also when nothing is left, in milliseconds.
+    pub min_ms: u64,
+}
+
+/// What thinking costs in ticks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Think {
+    /// What is measured.
+    pub per: ThinkPer,
+    /// So much of it costs a tick: the act takes effect so many ticks later.
+    pub amount: u64,
+    /// The most that one answer costs.
+    pub max_ticks: u64,
+}
+
+/// What thinking is measured by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ThinkPer {
+    /// Milliseconds from `observe` to `act`.
+    Ms,
+    /// Tokens that the seat's model wrote, as the model door counts them.
+    Tokens,
 }
 
 /// Who waits for whom.
@@ -222,6 +262,10 @@ pub enum TimeMode {
     Lockstep,
     /// The world goes on at a fixed rate.
     Realtime,
+    /// The world goes on at a fixed rate; a seat is shown it when it has answered the last time, and is never late.
+    Async,
+    /// The world waits for one seat at each tick, one after the other.
+    Turns,
 }
 
 /// What a seat is shown after a step.
@@ -234,6 +278,9 @@ pub struct Observe<S = Value> {
     pub tick: u64,
     /// How long the host waits for the answer, in milliseconds.
     pub deadline_ms: u64,
+    /// What the seat's time bank has left, in milliseconds; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bank_ms: Option<u64>,
     /// The observation in words.
     pub text: String,
     /// The observation as data; its fields are the scenario's.

@@ -11,10 +11,10 @@ pub use answer::check_answer;
 pub(crate) use decode::excerpt;
 pub use decode::{DecodeError, DecodeErrorKind, decode_from_agent, decode_to_agent, encode};
 pub use message::{
-    Act, ActionCall, ActionResult, ActionSpec, Answer, AskFiles, AskLease, AskPublish, End, Files,
-    FilesInfo, FilesWhat, FromAgent, Heard, Hello, How, LeaseWhat, Limits, Log, Observe,
-    PublishWhen, Question, QuestionSpec, Ready, Remember, Resumed, ScenarioName, Time, TimeMode,
-    ToAgent,
+    Act, ActionCall, ActionResult, ActionSpec, Answer, AskFiles, AskLease, AskPublish, Bank, End,
+    Files, FilesInfo, FilesWhat, FromAgent, Heard, Hello, How, LeaseWhat, Limits, Log, Observe,
+    PublishWhen, Question, QuestionSpec, Ready, Remember, Resumed, ScenarioName, Think, ThinkPer,
+    Time, TimeMode, ToAgent,
 };
 pub use schema::schema;
 

@@ -232,6 +232,8 @@ pub fn hello(seat: &str) -> Vec<u8> {
             deadline_ms: 1000,
             hz: None,
             ticks: 0,
+            bank: None,
+            think: None,
         },
         remembered: None,
         resumed: None,
@@ -242,6 +244,7 @@ pub fn observation(tick: u64, bytes: usize) -> Vec<u8> {
     protocol::encode(&ToAgent::Observe(Observe {
         tick,
         deadline_ms: 1000,
+        bank_ms: None,
         text: "x".repeat(bytes),
         state: serde_json::Value::Null,
         heard: Vec::new(),

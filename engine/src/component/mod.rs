@@ -7,5 +7,5 @@ mod seat;
 
 pub(crate) use mailbox::{Mailbox, Outcome};
 pub(crate) use place::{Cells, Facing, Position};
-pub(crate) use presence::{Presence, Standing};
+pub(crate) use presence::{Held, Presence, Standing};
 pub(crate) use seat::{Bodies, Score, Seat};

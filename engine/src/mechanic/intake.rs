@@ -1,23 +1,29 @@
-//! Inputs become orders: who takes part, what the catalogue allows, the limits of a tick, and what lateness means.
+//! Inputs become orders: who takes part, what the catalogue allows, the limits of a tick, what lateness means, and when
+//! an act that was thought about takes effect.
 //! It must not know what any action does.
 
 use super::files;
 use super::order::{Clock, Inbox, Order, Orders, Outbox, Rules, by};
 use super::sanction::Timeout;
 use crate::action::ActionCall;
-use crate::component::{Bodies, Mailbox, Presence, Standing};
+use crate::component::{Bodies, Held, Mailbox, Presence, Standing};
 use crate::event::{Code, Event};
 use crate::id::SeatId;
-use crate::input::InputBody;
+use crate::input::{InputBody, SeatInput};
 use crate::scenario::OnLate;
 use bevy_ecs::prelude::*;
 
 /// After so many refusals of one seat in one tick the rest is told of in one sentence.
 const MAX_REFUSALS: usize = 32;
 
+/// Lines of each kind that wait at most for a seat that is not shown the world; the oldest go first.
+const MAX_WAITING: usize = 128;
+
 /// What a seat has sent so far in this tick.
 #[derive(Default)]
 struct Sent {
+    /// What its answer has cost, in milliseconds and tokens.
+    thought: (u64, u64),
     actions: u32,
     speech: u32,
     refused: usize,
@@ -32,22 +38,49 @@ pub(crate) fn take(
     mut inbox: ResMut<Inbox>,
     mut orders: ResMut<Orders>,
     mut out: ResMut<Outbox<by::Intake>>,
-    mut seats: Query<(&mut Presence, &mut Mailbox, Option<&Timeout>)>,
+    mut seats: Query<(
+        &mut Presence,
+        &mut Mailbox,
+        Option<&Timeout>,
+        Option<&mut Held>,
+    )>,
 ) {
-    for (_, mut mailbox, _) in &mut seats {
-        mailbox.heard.clear();
-        mailbox.results.clear();
+    let mut unseen = vec![false; bodies.0.len()];
+    for input in &inbox.0 {
+        if let (InputBody::Unseen, Some(slot)) = (&input.body, unseen.get_mut(input.seat.index())) {
+            *slot = true;
+        }
     }
-    let mut inputs = std::mem::take(&mut inbox.0);
-    inputs.sort_by_key(|input| (input.seat, input.seq));
+    let mut inputs: Vec<(SeatInput, bool)> = Vec::with_capacity(inbox.0.len());
+    for (index, entity) in bodies.0.iter().enumerate() {
+        let Ok((_, mut mailbox, _, held)) = seats.get_mut(*entity) else {
+            continue;
+        };
+        let keep = if unseen[index] { MAX_WAITING } else { 0 };
+        forget(&mut mailbox.heard, keep);
+        forget(&mut mailbox.results, keep);
+        if let Some(mut held) = held
+            && held.left > 0
+        {
+            held.left -= 1;
+            if held.left == 0 {
+                let body = InputBody::Act(std::mem::take(&mut held.calls));
+                let seat = SeatId(index as u32);
+                inputs.push((SeatInput { seat, seq: 0, body }, true));
+            }
+        }
+    }
+    inputs.extend(inbox.0.drain(..).map(|input| (input, false)));
+    // What was held comes first: the sort is stable.
+    inputs.sort_by_key(|(input, was_held)| (input.seat, !was_held, input.seq));
     let mut current = None;
     let mut sent = Sent::default();
-    for input in inputs {
+    for (input, was_held) in inputs {
         let seat = input.seat;
         let Some(entity) = bodies.0.get(seat.index()) else {
             continue;
         };
-        let Ok((mut presence, _, timeout)) = seats.get_mut(*entity) else {
+        let Ok((mut presence, _, timeout, mut held)) = seats.get_mut(*entity) else {
             continue;
         };
         if current != Some(seat) {
@@ -63,7 +96,31 @@ pub(crate) fn take(
         };
         match input.body {
             InputBody::Act(calls) => {
-                change(&mut presence, Standing::Playing, Event::new("seat.back"));
+                // An act that is held was heard when it came: the seat may have left since.
+                if !was_held {
+                    change(&mut presence, Standing::Playing, Event::new("seat.back"));
+                }
+                if let (Some(held), Some(think), false) =
+                    (&mut held, &rules.spec.time.think, was_held)
+                {
+                    if held.left > 0 {
+                        refuse_busy(&mut orders, seat, calls, held.left);
+                        continue;
+                    }
+                    let (ms, tokens) = sent.thought;
+                    let cost = think.cost(ms, tokens);
+                    if cost > 0 {
+                        (held.left, held.calls) = (cost, calls);
+                        out.events.push(
+                            Event::new("seat.thinking")
+                                .seat(seat)
+                                .field("ticks", cost as i64)
+                                .field("ms", whole(ms))
+                                .field("tokens", whole(tokens)),
+                        );
+                        continue;
+                    }
+                }
                 let is_speech = |call: &ActionCall| {
                     rules
                         .catalogue
@@ -93,6 +150,8 @@ pub(crate) fn take(
             InputBody::Late => {
                 out.events.push(Event::new("seat.late").seat(seat));
                 let calls = match &rules.spec.time.on_late {
+                    // Its body waits for what it thought about.
+                    _ if held.is_some_and(|held| held.left > 0) => Vec::new(),
                     OnLate::Noop => Vec::new(),
                     OnLate::Repeat => presence.last.clone(),
                     OnLate::Action(name) => rules
@@ -132,7 +191,35 @@ pub(crate) fn take(
                 event.text = Some(agent);
                 out.events.push(event);
             }
+            InputBody::Thought { ms, tokens } => sent.thought = (ms, tokens),
+            // Whom the host asks is recorded for the host that goes on; the mail was kept above.
+            InputBody::Turn | InputBody::Unseen => {}
         }
+    }
+}
+
+/// Keeps the newest of what waits for a seat.
+fn forget<T>(mail: &mut Vec<T>, keep: usize) {
+    let old = mail.len().saturating_sub(keep);
+    mail.drain(..old);
+}
+
+/// Fields of events are signed; nobody thinks for longer than they hold.
+fn whole(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// Refuses an act of a seat whose last one is still held. The host asks nobody then; a recording may be written by hand.
+fn refuse_busy(orders: &mut Orders, seat: SeatId, calls: Vec<ActionCall>, left: u64) {
+    for call in calls.into_iter().take(MAX_REFUSALS) {
+        orders.0.push(Order {
+            seat,
+            call: bare(call),
+            code: Code::Busy,
+            reason: format!(
+                "what you thought about takes effect in {left} ticks; your body waits until then"
+            ),
+        });
     }
 }
 

@@ -7,6 +7,8 @@ pub(crate) mod intake;
 pub(crate) mod matrix;
 pub(crate) mod movement;
 pub(crate) mod order;
+#[cfg(test)]
+mod pace_tests;
 pub(crate) mod report;
 pub(crate) mod sanction;
 pub(crate) mod score;
@@ -50,6 +52,10 @@ pub(crate) const EVENTS: &[(&str, &[(&str, FieldKind)])] = &[
     ("seat.seated", &[("text", Text)]),
     (SET, &[("text", Text), ("name", Text), ("value", Text)]),
     (NOT_SET, &[("text", Text), ("name", Text), ("value", Text)]),
+    (
+        "seat.thinking",
+        &[("ticks", Int), ("ms", Int), ("tokens", Int)],
+    ),
     ("speech.said", &[("text", Text), ("how", Text), ("to", Int)]),
     (
         "sanction.zap",

@@ -13,13 +13,15 @@ pub mod reader;
 mod spec;
 #[cfg(test)]
 mod tests;
+mod time;
 
 pub use bundle::Bundle;
 pub use diagnostic::{Diagnostic, Severity, nearest, suggest};
 pub use files::{FilesSpec, PublishMode};
 pub use params::{ParamDoc, ParamType, ParamValue, Params};
 pub use question::QuestionSpec;
-pub use spec::{LimitSpec, MetricSpec, Mode, OnLate, ScoreSpec, TimeSpec};
+pub use spec::{LimitSpec, MetricSpec, ScoreSpec};
+pub use time::{BankSpec, Mode, OnLate, Per, ThinkSpec, TimeSpec};
 
 pub(crate) use map::{Space, kind_named};
 pub(crate) use params::is_name;

@@ -10,6 +10,7 @@ use super::params::is_name;
 use super::question;
 use super::reader::{Reader, Table};
 use super::spec::*;
+use super::time;
 use crate::mechanic::Mechanics;
 
 /// Reads the whole file. Faults are left in the reader; the result is only whole if there are none.
@@ -43,7 +44,7 @@ pub(super) fn read(root: &Table<'_>, bundle: &Bundle) -> Option<Spec> {
     let mechanics = Mechanics::read(root, &kinds, placeless, &limits);
     let seats = read_seats(root, &mut kinds, space.as_ref(), placeless);
     let catalogue = mechanics.catalogue();
-    let time = read_time(root, |name| {
+    let time = time::read(root, |name| {
         catalogue
             .iter()
             .find(|spec| spec.name == name)
@@ -82,44 +83,6 @@ pub(super) fn read(root: &Table<'_>, bundle: &Bundle) -> Option<Spec> {
         matrix.check_size(reader, spec.seat_count());
     }
     Some(spec)
-}
-
-fn read_time(root: &Table<'_>, callable: impl Fn(&str) -> bool) -> TimeSpec {
-    let mut time = TimeSpec {
-        mode: Mode::Lockstep,
-        deadline_ms: 1000,
-        hz: 8.0,
-        ticks: 0,
-        on_late: OnLate::Noop,
-        absent_after: 3,
-    };
-    let Some(table) = root.table("time") else {
-        return time;
-    };
-    if table
-        .get("mode")
-        .and_then(|item| item.choice(&["lockstep", "realtime"]))
-        == Some(1)
-    {
-        time.mode = Mode::Realtime;
-    }
-    time.deadline_ms = table.int_or("deadline_ms", 1..=86_400_000, 1000) as u64;
-    time.hz = table.float_or("hz", 0.001..=1000.0, 8.0);
-    time.ticks = table.int_or("ticks", 0..=1 << 40, 0) as u64;
-    time.absent_after = table.int_or("absent_after", 1..=1_000_000, 3) as u32;
-    if let Some(item) = table.get("on_late") {
-        match item.text().as_deref() {
-            Some("noop") | None => {}
-            Some("repeat") => time.on_late = OnLate::Repeat,
-            Some(name) if callable(name) => time.on_late = OnLate::Action(name.to_owned()),
-            Some(name) => {
-                item.fault(format!("`{}` is {name:?}", item.path()))
-                    .expected("noop, repeat, or an action of this scenario that needs no arguments")
-                    .help(suggest(name, ["noop", "repeat"]));
-            }
-        }
-    }
-    time
 }
 
 fn read_limits(root: &Table<'_>) -> LimitSpec {

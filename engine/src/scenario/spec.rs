@@ -4,51 +4,13 @@ use super::files::FilesSpec;
 use super::filter::Filter;
 use super::map::Space;
 use super::question::QuestionSpec;
+use super::time::TimeSpec;
 use crate::id::SeatId;
 use crate::mechanic::Mechanics;
 use serde::Serialize;
 
 /// The most seats of a world.
 pub(crate) const MAX_SEATS: i64 = 10_000;
-
-/// What the world goes by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// Each tick waits for all seats up to the deadline.
-    Lockstep,
-    /// A tick happens `hz` times a second, whoever has answered.
-    Realtime,
-}
-
-/// What a late seat does.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnLate {
-    /// Nothing.
-    Noop,
-    /// The actions of its last answer, without speech.
-    Repeat,
-    /// This action of the catalogue.
-    Action(String),
-}
-
-/// `[time]`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TimeSpec {
-    /// What the world goes by.
-    pub mode: Mode,
-    /// How long a tick waits for answers, in milliseconds.
-    pub deadline_ms: u64,
-    /// Ticks a second in realtime.
-    pub hz: f64,
-    /// The last tick; 0 for no end.
-    pub ticks: u64,
-    /// What a late seat does.
-    pub on_late: OnLate,
-    /// Late so many times in a row makes a seat absent.
-    pub absent_after: u32,
-}
 
 /// `[kind.*]`: what can exist.
 #[derive(Clone, Debug, PartialEq)]

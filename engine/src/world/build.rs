@@ -3,7 +3,7 @@
 
 use super::set::Source;
 use super::{Executor, SeatInfo, World};
-use crate::component::{Bodies, Cells, Facing, Mailbox, Position, Presence, Score, Seat};
+use crate::component::{Bodies, Cells, Facing, Held, Mailbox, Position, Presence, Score, Seat};
 use crate::id::SeatId;
 use crate::mechanic::harvest::{Orchard, Sites};
 use crate::mechanic::matrix::Matches;
@@ -45,6 +45,11 @@ fn registry(spec: &Spec) -> Registry {
         registry.component::<Reports>("reports");
     } else {
         registry.stateless::<Reports>("the scenario has none");
+    }
+    if spec.time.think.is_some() {
+        registry.component::<Held>("held");
+    } else {
+        registry.stateless::<Held>("thinking costs nothing in the scenario");
     }
     registry.stateless::<Rules>("follows from scenario, params and seed");
     registry.stateless::<Bodies>("follows from the number of seats");
@@ -102,6 +107,9 @@ pub(super) fn world(
         }
         if let Some(config) = &spec.mechanics.report {
             entity.insert(Reports::new(config));
+        }
+        if spec.time.think.is_some() {
+            entity.insert(Held::default());
         }
         bodies.push(entity.id());
     }

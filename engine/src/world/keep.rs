@@ -5,7 +5,7 @@
 
 use super::World;
 use crate::SEMANTICS;
-use crate::component::{Bodies, Mailbox, Position, Presence, Score, Seat};
+use crate::component::{Bodies, Held, Mailbox, Position, Presence, Score, Seat};
 use crate::mechanic::harvest::{Orchard, Sites};
 use crate::mechanic::matrix::{MISSED, Matches};
 use crate::mechanic::report::Reports;
@@ -143,6 +143,12 @@ impl World {
                 let kept = self.ecs.get::<Reports>(*entity);
                 if !kept.is_some_and(|kept| kept.holds(config, self.tick())) {
                     return Err("a report that the scenario does not have");
+                }
+            }
+            if let Some(think) = &spec.time.think {
+                let held = self.ecs.get::<Held>(*entity);
+                if held.is_none_or(|held| held.left > think.max_ticks) {
+                    return Err("an act that is held for longer than the scenario allows");
                 }
             }
             let mailbox = self

@@ -11,7 +11,7 @@ mod tests;
 pub use keep::RestoreError;
 
 use crate::action::ActionSpec;
-use crate::component::{Bodies, Cells, Facing, Position, Presence, Seat, Standing};
+use crate::component::{Bodies, Cells, Facing, Held, Position, Presence, Seat, Standing};
 use crate::event::{Event, Rejection};
 use crate::id::SeatId;
 use crate::input::TickInput;
@@ -179,6 +179,16 @@ impl World {
     #[must_use]
     pub fn observe(&self, seat: SeatId) -> Observation {
         vision::observe(&self.ecs, &self.seats, seat)
+    }
+
+    /// How many ticks the seat's body still waits for what was thought about too long; 0: not at all.
+    #[must_use]
+    pub fn busy(&self, seat: SeatId) -> u64 {
+        let bodies = &self.ecs.resource::<Bodies>().0;
+        let held = bodies
+            .get(seat.index())
+            .and_then(|body| self.ecs.get::<Held>(*body));
+        held.map_or(0, |held| held.left)
     }
 
     /// The hash of all state: XXH3-128 over the names and hashes of the parts.

@@ -31,7 +31,12 @@ pub(super) fn words(of: &Recording, inputs: Vec<SeatInput>) -> BTreeMap<String, 
             InputBody::Late => vec!["late".to_owned()],
             InputBody::Absent => vec!["absent".to_owned()],
             InputBody::Back => vec!["back".to_owned()],
+            InputBody::Told { text } => vec![format!("told: {text}")],
+            InputBody::Seated { agent } => vec![format!("seated: {agent}")],
             InputBody::Exited { reason } => vec![format!("exited: {reason}")],
+            // Whom the host asks follows from its time mode and is no doing of anybody.
+            InputBody::Turn | InputBody::Unseen => continue,
+            InputBody::Thought { ms, tokens } => vec![format!("thought {ms} ms, {tokens} tokens")],
             InputBody::File(fact) => {
                 let news = serde_json::to_string(&fact.news).unwrap_or_default();
                 vec![format!("file {} {news}", fact.path)]

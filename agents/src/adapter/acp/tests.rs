@@ -50,6 +50,8 @@ fn hello(remembered: Option<Value>) -> ToAgent {
             deadline_ms: 1,
             hz: None,
             ticks: 9,
+            bank: None,
+            think: None,
         },
         remembered,
         resumed: None,
@@ -113,6 +115,7 @@ impl Seat {
         let observe = Observe {
             tick,
             deadline_ms: 1,
+            bank_ms: None,
             text: format!("Tick {tick}.\n"),
             state: json!({}),
             heard: Vec::new(),

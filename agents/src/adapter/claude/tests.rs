@@ -100,6 +100,7 @@ impl Talk {
         self.tell(ToAgent::Observe(Observe {
             tick,
             deadline_ms: 10,
+            bank_ms: None,
             text: format!("Tick {tick}."),
             state: Value::Null,
             heard: Vec::new(),

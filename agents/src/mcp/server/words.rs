@@ -2,7 +2,7 @@
 //!
 //! Must not know who is told, or over what.
 
-use crate::protocol::{End, Hello, Observe, TimeMode};
+use crate::protocol::{End, Hello, Observe, ThinkPer, TimeMode};
 
 /// An action in the tick in which the client came in.
 pub(super) const JOINING: &str = "you have come in the middle of a tick, which ends without you; call wait: it answers with the first \
@@ -61,7 +61,33 @@ fn limits(hello: &Hello) -> String {
             "The world goes on every {}, whether you have acted or not",
             duration(time.deadline_ms)
         ),
+        TimeMode::Async => format!(
+            "The world goes on every {}, however long you think; what you do enters it when you do it",
+            duration(time.deadline_ms)
+        ),
+        TimeMode::Turns => format!(
+            "One seat acts at a time; when it is your turn, the world waits up to {} for you",
+            duration(time.deadline_ms)
+        ),
     };
+    let bank = time.bank.map_or(String::new(), |bank| {
+        format!(
+            ". In all you may think for {}, and {} more for each answer; after that you have {} each time",
+            duration(bank.initial_ms),
+            duration(bank.increment_ms),
+            duration(bank.min_ms)
+        )
+    });
+    let think = time.think.map_or(String::new(), |think| {
+        let amount = match think.per {
+            ThinkPer::Ms => duration(think.amount),
+            ThinkPer::Tokens => format!("{} tokens", think.amount),
+        };
+        format!(
+            ". Thinking costs time of the world: for each {amount}, what you do takes effect a tick later, up to {} ticks",
+            think.max_ticks
+        )
+    });
     let last = match time.ticks {
         0 => "The run has no last tick.".to_owned(),
         ticks => format!("The last tick is {ticks}."),
@@ -70,7 +96,7 @@ fn limits(hello: &Hello) -> String {
         "How to play: call `wait` or `look` to see the world, then one of the action tools. The answer to an action comes when \
          the tick is over and shows what you see then, so go on from there; do not call several action tools at once. {} a \
          tick; `say` ({} a tick, {} characters) costs no action and is answered at once. `wait` passes. Keep playing until you \
-         are told that the run is over. {pace}. {last}",
+         are told that the run is over. {pace}{bank}{think}. {last}",
         match limits.actions {
             1 => "You have one action".to_owned(),
             most => format!("You have up to {most} actions"),
