@@ -6,16 +6,18 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use formicarium_agents::Nursery;
 use formicarium_agents::workspace::history::Change;
+use formicarium_engine::scenario::nearest;
 use formicarium_engine::{SeatId, World};
 
 use super::assemble::SetUpError;
 use super::live::{self, LiveArgs};
+use super::pair;
 use super::resume::{self, Changes, ResumeError};
 use super::{Exit, LogFormat, fail};
 use crate::cast;
 use crate::recorder::reader::Recording;
 use crate::recorder::seek::{SeekError, world_at};
-use crate::recorder::{Given, Parent, RecorderError, SeatMeta, fork, hash_text};
+use crate::recorder::{self, Given, Parent, RecorderError, SeatMeta, fork, hash_text};
 use crate::run::Plan;
 use crate::run::lock::RunLock;
 
@@ -32,6 +34,12 @@ pub(super) struct ForkArgs {
     /// Leave a seat without an agent from then on: its body waits. The pattern may have * and ?. May be given again.
     #[arg(long, value_name = "SEATS")]
     drop: Vec<String>,
+    /// Another value of a parameter from then on: name=value. May be given again.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    set: Vec<(String, String)>,
+    /// Tell a seat's agent something, with its first observation: "SEAT: TEXT". May be given again.
+    #[arg(long, value_name = "SEAT: TEXT", value_parser = said)]
+    say: Vec<(String, String)>,
     #[command(flatten)]
     changes: Changes,
     #[command(flatten)]
@@ -79,6 +87,7 @@ fn plan(mut args: ForkArgs) -> Result<Plan, ResumeError> {
         hash: hash_text(world.hash()),
         // Of its rows the recorder knows.
         history: None,
+        changes: recorder::Changes::default(),
     });
     // The fork's own recording says who plays from here on, also to whoever resumes it.
     let dropped = args
@@ -94,6 +103,21 @@ fn plan(mut args: ForkArgs) -> Result<Plan, ResumeError> {
             seat.agent = agent.trim().to_owned();
             (seat.session, seat.session_from) = (None, None);
         }
+    }
+    let changes = recorder::Changes {
+        seated: parent
+            .meta
+            .seats
+            .iter()
+            .zip(&meta.seats)
+            .filter(|(before, now)| before.agent != now.agent)
+            .map(|(_, now)| (now.seat.clone(), now.agent.clone()))
+            .collect(),
+        set: settable(&world, args.set)?,
+        say: known(&meta.seats, args.say)?,
+    };
+    if let Some(parent) = &mut meta.parent {
+        parent.changes = changes;
     }
     let sessions = sessions(&parent, &world, &mut meta.seats)?;
     meta.options.agents.splice(0..0, changed);
@@ -112,6 +136,50 @@ fn plan(mut args: ForkArgs) -> Result<Plan, ResumeError> {
     fork::branch(&parent, &dir, meta, &sessions)?;
     let recording = Recording::open(&dir)?;
     resume::plan(&args.changes, &recording, dir, lock)
+}
+
+/// Parameters that the world takes at that tick.
+fn settable(
+    world: &World,
+    set: Vec<(String, String)>,
+) -> Result<Vec<(String, String)>, ResumeError> {
+    for (name, value) in &set {
+        world.could_set(name, value).map_err(ResumeError::Set)?;
+    }
+    Ok(set)
+}
+
+/// Words for seats that there are.
+fn known(
+    seats: &[SeatMeta],
+    say: Vec<(String, String)>,
+) -> Result<Vec<(String, String)>, ResumeError> {
+    match say
+        .iter()
+        .find(|(name, _)| !seats.iter().any(|seat| seat.seat == *name))
+    {
+        None => Ok(say),
+        Some((name, _)) => {
+            let names: Vec<&str> = seats.iter().map(|seat| seat.seat.as_str()).collect();
+            let near =
+                nearest(name, names.iter().copied()).map(|near| format!("; did you mean {near}?"));
+            Err(ResumeError::Seat(
+                name.clone(),
+                names.join(", "),
+                near.unwrap_or_default(),
+            ))
+        }
+    }
+}
+
+/// `SEAT: TEXT`.
+fn said(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((seat, words)) if !seat.trim().is_empty() && !words.trim().is_empty() => {
+            Ok((seat.trim().to_owned(), words.trim().to_owned()))
+        }
+        _ => Err("write it as \"SEAT: TEXT\"".into()),
+    }
 }
 
 /// Gives each seat whose program keeps a session one of its own, which goes on from the parent's; the files of those,

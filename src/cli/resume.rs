@@ -69,6 +69,10 @@ pub(super) enum ResumeError {
     SetUp(#[from] SetUpError),
     #[error("the recording speaks of a time mode that this host does not know: {0}")]
     Mode(String),
+    #[error("--set: {0}")]
+    Set(String),
+    #[error("there is no seat {0}; the run has: {1}{2}")]
+    Seat(String, String, String),
     #[error("the recording speaks of an isolation level that this host does not know: {0}")]
     Level(String),
 }
@@ -102,6 +106,8 @@ impl ResumeError {
             ResumeError::SetUp(error) => error.tell(),
             ResumeError::Seclusion(_)
             | ResumeError::Recorder(_)
+            | ResumeError::Set(_)
+            | ResumeError::Seat(..)
             | ResumeError::Seek(SeekError::Beyond { .. }) => fail(Exit::Usage, &self),
             _ => fail(Exit::Failed, &self),
         }
@@ -188,13 +194,21 @@ pub(super) fn plan(
         options,
     };
     let mut plan = given.check()?.seat(&folder, lock)?;
-    let (past, mut world) = Past::read(recording)?;
+    let (mut past, mut world) = Past::read(recording)?;
     if let Some(ticks) = plan.options.ticks {
         world.set_ticks(ticks);
     }
     plan.world = world;
     let begun: Vec<bool> = past.seats.iter().map(|seat| seat.has_session).collect();
     assemble::with_sessions(&mut plan, &meta.seats, &begun);
+    if !args.agent.is_empty() {
+        // Another agent on the same body: the recording says so.
+        let others = meta.seats.iter().zip(&plan.seated);
+        let others = others.filter(|(seat, seated)| seat.agent != seated.label);
+        past.changes
+            .seated
+            .extend(others.map(|(seat, seated)| (seat.seat.clone(), seated.label.clone())));
+    }
     plan.past = Some(past);
     Ok(plan)
 }

@@ -90,6 +90,30 @@ pub struct Parent {
     /// What the fork has of its rows; forks of early hosts do not say, and have them in their own file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<Inherited>,
+    /// What was made other there.
+    #[serde(default, skip_serializing_if = "Changes::is_nothing")]
+    pub changes: Changes,
+}
+
+/// What is other from a tick on, by the hand of whoever runs the host. It enters the next input.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// Parameters: name and value.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set: Vec<(String, String)>,
+    /// Seats that are told something, and what.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub say: Vec<(String, String)>,
+    /// Seats that have another agent, and which.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seated: Vec<(String, String)>,
+}
+
+impl Changes {
+    /// Whether there are none.
+    pub fn is_nothing(&self) -> bool {
+        *self == Changes::default()
+    }
 }
 
 /// What a fork has of the rows of its parent, and of those before it.

@@ -252,6 +252,20 @@ impl Recording {
             .map_err(|error| self.sql(error))
     }
 
+    /// Parameters that were set while the run went on, up to a tick: name and value, in order.
+    pub(super) fn set_until(&self, tick: u64) -> Result<Vec<(String, String)>, RecorderError> {
+        let read = || -> rusqlite::Result<Vec<(String, String)>> {
+            let mut statement = self.connection.prepare(
+                "SELECT json_extract(data, '$.name'), json_extract(data, '$.value') FROM events \
+                 WHERE name = 'world.set' AND tick <= ?1 ORDER BY tick, n",
+            )?;
+            statement
+                .query_map([tick as i64], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect()
+        };
+        read().map_err(|error| self.sql(error))
+    }
+
     /// The seats whose agent's program has told of a session: a new process may go on with it.
     pub fn seats_with_sessions(&self) -> Result<Vec<u32>, RecorderError> {
         let read = || -> rusqlite::Result<Vec<u32>> {

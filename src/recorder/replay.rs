@@ -93,10 +93,23 @@ pub(super) fn executable(recording: &Recording) -> Result<(), ReplayError> {
     }
 }
 
-/// The scenario inside a recording, and its parameters.
+/// The scenario inside a recording, and the parameters that its run began with.
 pub fn setting(recording: &Recording) -> Result<(Scenario, Params), ReplayError> {
+    setting_at(recording, 0)
+}
+
+/// The same with the parameters after a tick: some may have been set since.
+pub(super) fn setting_at(
+    recording: &Recording,
+    tick: u64,
+) -> Result<(Scenario, Params), ReplayError> {
     let scenario = Scenario::load(&recording.bundle()?).map_err(broken)?;
-    let params = scenario.params(&recording.meta.set).map_err(broken)?;
+    let mut set = recording.meta.set.clone();
+    for (name, value) in recording.set_until(tick)? {
+        set.retain(|(known, _)| *known != name);
+        set.push((name, value));
+    }
+    let params = scenario.params(&set).map_err(broken)?;
     Ok((scenario, params))
 }
 

@@ -56,11 +56,12 @@ CREATE VIEW answers AS
 
 /// What the first recordings of this format did not have.
 const LATER: &str = "
-CREATE TABLE IF NOT EXISTS workspace_contents (id INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE, body BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS workspace_files (id INTEGER PRIMARY KEY, tick INTEGER NOT NULL, seat INTEGER NOT NULL, path TEXT NOT NULL,
+CREATE TABLE IF NOT EXISTS main.workspace_contents (id INTEGER PRIMARY KEY, hash TEXT NOT NULL UNIQUE, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS main.workspace_files (id INTEGER PRIMARY KEY, tick INTEGER NOT NULL, seat INTEGER NOT NULL, path TEXT NOT NULL,
                                             kind TEXT NOT NULL, hash TEXT, bytes INTEGER, executable INTEGER, base TEXT, rest TEXT,
                                             text TEXT);
-CREATE INDEX IF NOT EXISTS workspace_files_of_path ON workspace_files (seat, path, id);
+CREATE INDEX IF NOT EXISTS main.workspace_files_of_path ON workspace_files (seat, path, id);
+CREATE INDEX IF NOT EXISTS main.events_world_set ON events (tick) WHERE name = 'world.set';
 ";
 
 /// Adds the tables that an earlier host did not make, in a recording that is about to go on.

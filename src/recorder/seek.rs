@@ -6,7 +6,7 @@ use formicarium_engine::{TickInput, TickOutput, World};
 
 use super::RecorderError;
 use super::reader::Recording;
-use super::replay::{ReplayError, executable, initial_world, setting};
+use super::replay::{ReplayError, executable, initial_world, setting_at};
 
 /// Why a tick cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +49,7 @@ pub(super) fn nearest(recording: &Recording, tick: u64) -> Result<World, SeekErr
         return Ok(initial_world(recording)?);
     };
     executable(recording)?;
-    let (scenario, params) = setting(recording)?;
+    let (scenario, params) = setting_at(recording, at)?;
     let broken = |why: String| SeekError::Keyframe { tick: at, why };
     match World::restore(&scenario, &params, recording.meta.seed, &body) {
         Ok(world) if world.tick() == at => Ok(world),

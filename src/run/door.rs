@@ -107,10 +107,14 @@ pub struct Door {
     pub(super) open: usize,
     /// In `turns`: whose turn it is, and who had the last one.
     pub(super) turn: Option<usize>,
+    /// Parameters that enter the next input.
+    set: Vec<(String, String)>,
     pub(super) last_turn: Option<usize>,
     pub(super) seats: Vec<SeatDoor>,
 }
 
+/// The code of what whoever runs the host says: nothing was refused.
+pub const TOLD: &str = "told";
 /// Refused calls that one seat is told of at most per tick; more would only feed a flood.
 const RESULTS_MOST: usize = 16;
 
@@ -145,6 +149,7 @@ impl Door {
             tick: 0,
             open: 0,
             turn: None,
+            set: Vec::new(),
             last_turn: None,
             seats,
         }
@@ -288,6 +293,22 @@ impl Door {
         self.seats[seat].facts.push(fact);
     }
 
+    /// A parameter is another from the next tick on.
+    pub fn set(&mut self, name: String, value: String) {
+        self.set.push((name, value));
+    }
+
+    /// Whoever runs the host tells a seat something: an input, and a line of what it is shown next, however much that is.
+    pub fn told(&mut self, seat: usize, text: String) {
+        let door = &mut self.seats[seat];
+        door.results.push(DoorResult {
+            action: None,
+            code: TOLD,
+            reason: text.clone(),
+        });
+        door.facts.push(InputBody::Told { text });
+    }
+
     /// What a seat is told with its next observation.
     pub fn tell(&mut self, seat: usize, action: &str, code: &'static str, reason: String) {
         self.refuse(seat, Some(action.to_owned()), Refusal { code, reason });
@@ -359,7 +380,7 @@ impl Door {
         }
         (
             TickInput {
-                set: Vec::new(),
+                set: std::mem::take(&mut self.set),
                 tick: self.tick + 1,
                 seats,
             },

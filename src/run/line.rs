@@ -2,13 +2,15 @@
 //!
 //! The observation borrows everything: it is the one message made for every seat at every tick.
 
+use std::borrow::Cow;
+
 use formicarium_engine::{Heard, Observation, Value};
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
 use super::catalogue::Catalogue;
 use super::clock::Terms;
-use super::door::DoorResult;
+use super::door::{DoorResult, TOLD};
 
 #[derive(Serialize)]
 struct Observe<'a> {
@@ -32,12 +34,18 @@ pub fn observe(
     catalogue: &Catalogue,
     door: &[DoorResult],
 ) -> Vec<u8> {
+    let told = door.iter().filter(|result| result.code == TOLD);
+    let mut text = Cow::Borrowed(observation.text.as_str());
+    for result in told {
+        let line = format!("You are told by who runs this world: {}\n", result.reason);
+        text.to_mut().push_str(&line);
+    }
     let message = Observe {
         r#type: "observe",
         tick: observation.tick,
         deadline_ms: terms.deadline_ms,
         bank_ms: terms.bank_ms,
-        text: &observation.text,
+        text: &text,
         state: &observation.state,
         heard: HeardList {
             heard: &observation.heard,
@@ -116,7 +124,7 @@ impl Serialize for Results<'_> {
         for result in self.door {
             list.serialize_element(&Line {
                 action: result.action.as_deref(),
-                ok: false,
+                ok: result.code == TOLD,
                 code: result.code,
                 reason: Some(&result.reason),
             })?;

@@ -41,7 +41,7 @@ use formicarium_agents::gateway::GatewayError;
 use formicarium_agents::mcp::server::McpError;
 use formicarium_agents::protocol::{self, End, ToAgent};
 use formicarium_agents::{AgentEventBody, Agents, Nursery, Outgoing, SeatPlan};
-use formicarium_engine::{Bundle, Params, Scenario, World};
+use formicarium_engine::{Bundle, InputBody, Params, Scenario, World};
 use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
@@ -323,6 +323,20 @@ pub async fn execute(
         clients: players::open(&open_seats, &plan.dir, sender.clone()).await?,
         processes: prepared.start(nursery, sender.clone())?,
     };
+    let of = |name: &str| names.iter().position(|known| known == name);
+    for (name, value) in since.changes.set {
+        door.set(name, value);
+    }
+    for (name, agent) in since.changes.seated {
+        if let Some(seat) = of(&name) {
+            door.fact(seat, InputBody::Seated { agent });
+        }
+    }
+    for (name, text) in since.changes.say {
+        if let Some(seat) = of(&name) {
+            door.told(seat, text);
+        }
+    }
     let hopeful = vec![true; seats];
     let mut run = TickLoop {
         timing: plan.timing,

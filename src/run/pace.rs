@@ -67,6 +67,11 @@ impl Door {
     pub fn open_next(&mut self) -> Vec<Vec<DoorResult>> {
         self.tick += 1;
         self.begin();
+        self.results()
+    }
+
+    /// What each seat that is shown the present tick is told with it.
+    pub fn results(&mut self) -> Vec<Vec<DoorResult>> {
         let results = self.seats.iter_mut().map(|door| match door.seen {
             true => std::mem::take(&mut door.results),
             false => Vec::new(),

@@ -8,11 +8,11 @@ use formicarium_engine::{InputBody, TickInput, TickOutput, World};
 use serde_json::Value;
 
 use super::workspaces;
-use crate::recorder::RecorderError;
 use crate::recorder::pace::Pace;
 use crate::recorder::reader::Recording;
 use crate::recorder::replay::initial_world;
 use crate::recorder::seek::{SeekError, world_at};
+use crate::recorder::{Changes, RecorderError};
 
 /// The past of a run.
 pub struct Past {
@@ -36,6 +36,8 @@ pub struct Past {
     pub last_turn: Option<usize>,
     /// Values of the metrics, by tick.
     pub metrics: Vec<(u64, Vec<f64>)>,
+    /// What is other from here on, and stands in no input yet.
+    pub changes: Changes,
     /// The seats' own files.
     pub workspaces: workspaces::Past,
 }
@@ -176,6 +178,11 @@ impl Past {
             taken,
             last_turn,
             metrics: recording.metrics()?,
+            changes: match &recording.meta.parent {
+                // A fork that has not made a tick of its own.
+                Some(parent) if parent.tick == tick => parent.changes.clone(),
+                _ => Changes::default(),
+            },
             workspaces,
         };
         Ok((past, world))

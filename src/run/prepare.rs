@@ -29,7 +29,7 @@ use crate::feed::statics;
 use crate::recorder::pace::Pace;
 use crate::recorder::replay::short;
 use crate::recorder::writer::{Outcome, Recorder};
-use crate::recorder::{Note, Provenance, RunMeta, SeatMeta};
+use crate::recorder::{Changes, Note, Provenance, RunMeta, SeatMeta};
 
 /// A run ready to begin: recorded, with its feed open, agents not started yet.
 #[derive(Debug)]
@@ -61,6 +61,7 @@ pub(super) struct Since {
     pub(super) at_us: u64,
     pub(super) ended: Option<String>,
     pub(super) workspaces: workspaces::Past,
+    pub(super) changes: Changes,
     /// What was recorded since the last keyframe.
     pub(super) pace: Pace,
 }
@@ -347,6 +348,7 @@ fn split(past: Past) -> (Since, feed::picture::Past) {
         at_us: past.at_us,
         ended: past.ended,
         workspaces: past.workspaces,
+        changes: past.changes,
         pace: past.pace,
     };
     (since, shown)

@@ -18,7 +18,7 @@ use super::board::{Board, Listeners, Status};
 use super::builtin::{Builtin, Move};
 use super::catalogue::Catalogue;
 use super::clock::{Clock, Terms};
-use super::door::{Door, DoorResult};
+use super::door::{Door, DoorResult, TOLD};
 use super::hello::Greeter;
 use super::interview::Interview;
 use super::ledger::Ledger;
@@ -126,7 +126,8 @@ impl TickLoop {
         }
         let begin = Instant::now();
         self.door.begin();
-        self.world.observe(Vec::new(), self.terms());
+        let results = self.door.results();
+        self.world.observe(results, self.terms());
         self.hand_out(true).await?;
         let mut due = Instant::now() + self.timing.window();
         loop {
@@ -241,6 +242,7 @@ impl TickLoop {
             .iter()
             .enumerate()
             .flat_map(|(seat, results)| results.iter().map(move |result| (seat, result.clone())))
+            .filter(|(_, result)| result.code != TOLD)
             .collect();
         self.world.step(input.clone());
         self.world.observe(results, self.terms());

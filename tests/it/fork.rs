@@ -394,3 +394,139 @@ fn what_cannot_be_forked_is_said() {
     let occupied = words(&["--at", "3"]);
     assert!(occupied.contains("not empty"), "{occupied}");
 }
+
+/// Keeps the text of each observation, and the results that came with it, by tick.
+const LISTENER: &str = r#"
+import json, sys
+for line in sys.stdin:
+    message = json.loads(line)
+    if message["type"] == "hello":
+        print(json.dumps({"type": "ready"}), flush=True)
+    elif message["type"] == "observe":
+        with open(f"{message['tick']}.json", "w") as heard:
+            json.dump({"text": message["text"], "results": message["results"]}, heard)
+        print(json.dumps({"type": "act", "tick": message["tick"], "actions": []}), flush=True)
+"#;
+
+#[test]
+fn one_word_or_one_rule_is_changed_and_stands_in_the_inputs() {
+    let folder = Folder::new("fork-changes");
+    let parent = folder.path("parent");
+    let listener = folder.write("listener.py", LISTENER);
+    let listener = format!("harvester-1=python3 {}", listener.display());
+    let args = [
+        "commons",
+        "--agent",
+        &listener,
+        "--agent",
+        "*=builtin:random",
+        "--seed",
+        "5",
+        "--ticks",
+        "40",
+    ];
+    run(&parent, &args);
+    let out = folder.path("fork");
+    let say = ["--say", "harvester-1: eat slowly: it grows back"];
+    fork(
+        &parent,
+        &out,
+        &[
+            &["--at", "20", "--set", "timeout=0", "--set", "view=9"][..],
+            &say,
+        ]
+        .concat(),
+    );
+    assert_replays(&out);
+    assert_eq!(hashes(&out, 20), hashes(&parent, 20));
+    let events = "SELECT tick || ' ' || name || ' ' || coalesce(text, data) FROM events WHERE name LIKE 'world.%' OR name = 'seat.told' ORDER BY tick, n";
+    assert_eq!(
+        query_text(&out, events),
+        [
+            r#"21 world.set {"name":"timeout","value":"0"}"#,
+            r#"21 world.set {"name":"view","value":"9"}"#,
+            "21 seat.told eat slowly: it grows back",
+        ]
+    );
+    // It was told with the first thing that it saw, and only then.
+    let heard = |tick: u64| {
+        let path = out.join(format!("agents/harvester-1/workspace/{tick}.json"));
+        let text = fs::read_to_string(path).expect("it was shown that tick");
+        serde_json::from_str::<Value>(&text).expect("JSON")
+    };
+    let words = "You are told by who runs this world: eat slowly: it grows back\n";
+    assert!(
+        heard(20)["text"].as_str().expect("a text").ends_with(words),
+        "{}",
+        heard(20)
+    );
+    let result = serde_json::json!({"action": null, "ok": true, "code": "told", "reason": "eat slowly: it grows back"});
+    assert!(
+        heard(20)["results"]
+            .as_array()
+            .expect("results")
+            .contains(&result)
+    );
+    assert!(!heard(19).to_string().contains("eat slowly"));
+    assert!(!heard(21).to_string().contains("eat slowly"));
+    // Keyframes after the change restore under it: a fork of the fork, and verification.
+    let second = folder.path("second");
+    fork(&out, &second, &["--at", "35", "--ticks", "60"]);
+    assert_replays(&second);
+    for run in [&out, &second] {
+        let done = output(&["verify", run.to_str().expect("UTF-8")]);
+        assert!(
+            done.status.success(),
+            "{}",
+            String::from_utf8_lossy(&done.stdout)
+        );
+    }
+    let (from, at) = (parent.to_str().expect("UTF-8"), folder.path("none"));
+    let at = at.to_str().expect("UTF-8");
+    for (change, why) in [
+        (["--set", "harvesters=3"], "other seats"),
+        (["--set", "timeout=-1"], "expected"),
+        (["--set", "tmeout=1"], "tmeout"),
+        (["--say", "harvester-01: hm"], "did you mean harvester-1?"),
+        (["--say", "hm"], "SEAT: TEXT"),
+    ] {
+        let done = output(
+            &[
+                &["fork", from, "--at", "3", "--out", at, "--headless"][..],
+                &change,
+            ]
+            .concat(),
+        );
+        let words = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(2), "{change:?}: {words}");
+        assert!(words.contains(why), "{change:?}: {words}");
+        assert!(!Path::new(at).exists(), "{change:?}");
+    }
+}
+
+#[test]
+fn another_agent_on_the_same_body_stands_in_the_inputs() {
+    let folder = Folder::new("fork-seated");
+    let out = folder.path("run");
+    run(
+        &out,
+        &["commons", "--agent", "*=builtin:random", "--ticks", "10"],
+    );
+    let run = out.to_str().expect("UTF-8");
+    let change = ["--agent", "harvester-2=builtin:noop", "--ticks", "20"];
+    let done = output(&[&["resume", run, "--headless"][..], &change].concat());
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    let events = "SELECT tick || ' ' || seat || ' ' || text FROM events WHERE name = 'seat.seated'";
+    assert_eq!(query_text(&out, events), ["11 1 builtin:noop"]);
+    assert_replays(&out);
+    let forked = folder.path("fork");
+    fork(&out, &forked, &["--at", "15", "--drop", "harvester-3"]);
+    assert_eq!(
+        query_text(&forked, events),
+        ["11 1 builtin:noop", "16 2 builtin:noop"]
+    );
+}

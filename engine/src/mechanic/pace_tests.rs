@@ -23,6 +23,7 @@ fn input(tick: u64, bodies: Vec<(u32, InputBody)>) -> TickInput {
             body,
         });
     TickInput {
+        set: Vec::new(),
         tick,
         seats: seats.collect(),
     }

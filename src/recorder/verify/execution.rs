@@ -260,10 +260,10 @@ fn keyframe(recording: &Recording, world: &World, report: &mut Report, faults: &
         Ok(None) => return,
         Err(error) => return wrong(error.to_string()),
     };
-    let Ok((scenario, params)) = setting(recording) else {
+    let Ok((scenario, _)) = setting(recording) else {
         return;
     };
-    match World::restore(&scenario, &params, recording.meta.seed, &body) {
+    match World::restore(&scenario, world.params(), recording.meta.seed, &body) {
         Ok(restored) if restored.hash() != world.hash() => {
             wrong("it restores another world than that of its tick".into());
         }
