@@ -9,7 +9,7 @@ AGENTS := $(or $(CARGO_TARGET_DIR),target)/agents
 MCP := $(or $(CARGO_TARGET_DIR),target)/mcp
 EXPORT := $(or $(CARGO_TARGET_DIR),target)/export
 
-.PHONY: run build agents viewer test test-all test-agents test-tools test-viewer test-rust test-export test-page bench storm image image-test lint fmt bless clean
+.PHONY: run build agents viewer test test-all test-agents test-tools test-viewer test-rust test-export test-page bench storm image image-test lint fmt bless bless-format clean
 
 ## Build everything and watch eight harvesters share a field of apples. Others than these: make run CAST=greedy
 run: build
@@ -100,6 +100,10 @@ fmt:
 ## Writes golden hashes and generated files anew. Read the difference before you commit it.
 bless:
 	FORMICARIUM_BLESS=1 UPDATE_EXPECT=1 $(CARGO) test --locked
+
+## Writes the golden recordings of this format anew. Never once it is released: they are what released hosts have written.
+bless-format:
+	FORMICARIUM_BLESS_FORMAT=1 $(CARGO) test --locked --test it golden_format::
 
 clean:
 	$(CARGO) clean

@@ -7,6 +7,8 @@
 //!
 //! `cargo bench --bench lockstep [-- AGENTS...]`; binaries from FORMICARIUM_BIN's folder.
 
+mod field;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -27,7 +29,7 @@ fn main() {
     };
     let host = host();
     let player = host.with_file_name("formicarium-player");
-    let scenario = field();
+    let scenario = field::field();
     for binary in [&host, &player] {
         assert!(
             binary.is_file(),
@@ -245,20 +247,6 @@ fn run_host(host: &Path, scenario: &Path, agents: usize, rounds: usize) -> HostR
         peak_kb,
         keeper_pss_kb,
     }
-}
-
-/// The field as a scenario's folder: a hundred cells for each of 1,000 agents, so that an observation has about
-/// 1 KB however many there are.
-fn field() -> PathBuf {
-    const SIDE: usize = 320;
-    let folder =
-        std::env::temp_dir().join(format!("formicarium-bench-{}-field", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder");
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/field/scenario.toml");
-    std::fs::copy(from, folder.join("scenario.toml")).expect("the scenario");
-    let row = ".".repeat(SIDE) + "\n";
-    std::fs::write(folder.join("map.txt"), row.repeat(SIDE)).expect("the map");
-    folder
 }
 
 /// Mean length of an observation line among so many agents: nine of them are spies that write theirs down.

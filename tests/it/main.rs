@@ -13,6 +13,7 @@ mod export;
 mod faults;
 mod feed;
 mod fork;
+mod golden_format;
 mod goldens;
 mod host;
 mod isolation;
