@@ -9,7 +9,7 @@ use clap::Args;
 use thiserror::Error;
 
 use super::{Exit, fail};
-use crate::recorder::ancestry::{FORKS, dependents};
+use crate::recorder::ancestry::{FORKS, dependents, forget};
 use crate::recorder::reader::Recording;
 use crate::recorder::{RecorderError, RunMeta, sealed};
 use crate::run::lock::{LockError, RunLock, await_gone};
@@ -184,21 +184,8 @@ fn remove(run: &Doomed) -> Result<(), DeleteError> {
             _ => {}
         }
     }
+    // The way to its parent leads through the folder.
+    forget(folder, &run.meta);
     fs::remove_dir(folder).map_err(failed)?;
-    forget(run);
     Ok(())
-}
-
-/// Its parent need not know of it any more. That there is no such fork it would find out by itself.
-fn forget(run: &Doomed) {
-    let parent = run.meta.parent.as_ref();
-    let Some(history) = parent.and_then(|parent| parent.history.as_ref()) else {
-        return;
-    };
-    for place in [run.folder.join(&history.near), PathBuf::from(&history.path)] {
-        let told = place.join(FORKS).join(&run.run);
-        if sealed::file_of(&place).is_some() && fs::remove_file(told).is_ok() {
-            return;
-        }
-    }
 }

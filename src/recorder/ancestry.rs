@@ -370,6 +370,9 @@ pub struct Told {
 /// # Errors
 /// Its folder cannot be written.
 pub(super) fn tell(parent: &Path, told: &Told) -> std::io::Result<()> {
+    if !is_name(&told.run) {
+        return Err(std::io::Error::other("its id is no name of a file"));
+    }
     let folder = parent.join(FORKS);
     fs::create_dir_all(&folder)?;
     let text = serde_json::to_string(told).expect("Told has string keys only");
@@ -378,6 +381,31 @@ pub(super) fn tell(parent: &Path, told: &Told) -> std::io::Result<()> {
         .create_new(true)
         .open(folder.join(&told.run))?;
     writeln!(file, "{text}")
+}
+
+/// What a recording says of itself may be anything.
+fn is_name(run: &str) -> bool {
+    let mut parts = Path::new(run).components();
+    matches!((parts.next(), parts.next()), (Some(std::path::Component::Normal(name)), None) if name == run)
+}
+
+/// A run need not know of a fork any more that is gone. It would find out by itself.
+pub fn forget(folder: &Path, meta: &RunMeta) {
+    let parent = meta.parent.as_ref();
+    let Some(history) = parent.and_then(|parent| parent.history.as_ref()) else {
+        return;
+    };
+    for place in [folder.join(&history.near), PathBuf::from(&history.path)] {
+        let word = place.join(FORKS).join(&meta.run);
+        let text = is_name(&meta.run)
+            .then(|| fs::read_to_string(&word).ok())
+            .flatten();
+        let told = text.and_then(|text| serde_json::from_str::<Told>(&text).ok());
+        if told.is_some_and(|told| told.run == meta.run) {
+            let _ = fs::remove_file(word);
+            return;
+        }
+    }
 }
 
 /// A fork and where it is.
@@ -452,6 +480,21 @@ pub(super) fn way(from: &Path, to: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_that_leads_elsewhere_is_no_name() {
+        for (id, is) in [
+            ("commons-1", true),
+            ("a/b", false),
+            ("../a", false),
+            ("..", false),
+            ("/a", false),
+            ("", false),
+            ("a/", false),
+        ] {
+            assert_eq!(is_name(id), is, "{id}");
+        }
+    }
 
     #[test]
     fn the_way_between_folders() {

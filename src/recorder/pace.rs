@@ -30,6 +30,15 @@ impl Pace {
         }
     }
 
+    /// The same, and so many ticks with that many bytes of inputs since.
+    pub fn since(size: usize, ticks: u64, bytes: u64) -> Pace {
+        Pace {
+            size: size as u64,
+            ticks,
+            bytes,
+        }
+    }
+
     /// The same, behind a keyframe of that many bytes.
     pub fn of_size(self, size: usize) -> Pace {
         Pace {

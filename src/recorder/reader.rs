@@ -370,22 +370,20 @@ impl Recording {
     /// What was recorded since the newest keyframe up to tick `last`: of the inputs all, of the events those that are there.
     pub fn pace(&self, last: u64) -> Result<Pace, RecorderError> {
         let (at, body) = self.keyframe_before(last)?.unwrap_or_default();
-        let mut pace = Pace::behind(body.len());
-        let read = |pace: &mut Pace| -> rusqlite::Result<()> {
-            let mut statement = self.connection.prepare(
-                "SELECT length(CAST(body AS BLOB)), (SELECT count(*) FROM events WHERE events.tick = inputs.tick) FROM inputs \
-                 WHERE tick > ?1 AND tick <= ?2 ORDER BY tick",
-            )?;
-            let mut rows = statement.query([at as i64, last as i64])?;
-            while let Some(row) = rows.next()? {
-                pace.add(
-                    row.get::<_, i64>(0)? as usize,
-                    row.get::<_, i64>(1)? as usize,
-                );
-            }
-            Ok(())
+        let count = |sql: &str| -> Result<(u64, u64), RecorderError> {
+            let found = self
+                .connection
+                .query_row(sql, [at as i64, last as i64], |row| {
+                    Ok((row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64))
+                });
+            found.map_err(|error| self.sql(error))
         };
-        read(&mut pace).map_err(|error| self.sql(error))?;
+        let (ticks, bytes) = count(
+            "SELECT count(*), coalesce(sum(length(CAST(body AS BLOB))), 0) FROM inputs WHERE tick > ?1 AND tick <= ?2",
+        )?;
+        let (events, _) = count("SELECT count(*), 0 FROM events WHERE tick > ?1 AND tick <= ?2")?;
+        let mut pace = Pace::since(body.len(), ticks, bytes);
+        pace.add_events(events as usize);
         Ok(pace)
     }
 

@@ -230,6 +230,10 @@ fn a_parent_may_be_sealed_under_its_forks() {
     verify(&first);
     let (status, words) = said(&["delete", text(&parent)]);
     assert!(status == 2 && words.contains("Seal them first"), "{words}");
+    good(&["delete", text(&first)]);
+    let words = fs::read_dir(parent.join("forks")).expect("there");
+    assert_eq!(words.count(), 0, "the parent has forgotten it");
+    good(&["delete", text(&parent)]);
 }
 
 #[test]
