@@ -225,6 +225,7 @@ impl Checked {
             seclusion,
             epoch: run::token(),
             options: given.options,
+            asking: None,
             past: None,
             lock,
         })

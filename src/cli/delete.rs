@@ -8,16 +8,19 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use thiserror::Error;
 
+use super::ask::ANNOTATIONS;
 use super::{Exit, fail};
 use crate::recorder::ancestry::{FORKS, dependents, forget};
 use crate::recorder::reader::Recording;
 use crate::recorder::{RecorderError, RunMeta, sealed};
 use crate::run::lock::{LockError, RunLock, await_gone};
+use crate::run::seclusion;
 
 /// What a host makes in a run's folder, besides the recording.
 const FOLDERS: [&str; 6] = ["agents", FORKS, "shared", "source", "staging", "workspaces"];
 /// Files of the recording: the last to go, so that what is left of a removal that was cut off is still a run's.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
+    ANNOTATIONS,
     "run.db-wal",
     "run.db-shm",
     "run.db-journal",
@@ -168,6 +171,7 @@ fn gather(
 fn remove(run: &Doomed) -> Result<(), DeleteError> {
     let folder = &run.folder;
     let failed = |error| DeleteError::Io(folder.clone(), error);
+    seclusion::clear(folder, &run.run);
     for name in FOLDERS {
         let path = folder.join(name);
         // Never through a link: that one alone goes.

@@ -53,13 +53,49 @@ pub(super) fn run(args: ForkArgs, logs: LogFormat) -> Exit {
         Err(error) => return fail(Exit::Failed, &error),
     };
     let live = args.live.clone();
-    match plan(args) {
+    let branch = Branch {
+        run: args.run,
+        at: args.at,
+        out: args.out,
+        drop: args.drop,
+        set: args.set,
+        say: args.say,
+        changes: args.changes,
+    };
+    match plan(branch) {
         Ok(plan) => live::drive(plan, &live, nursery, logs),
         Err(error) => error.tell(),
     }
 }
 
-fn plan(mut args: ForkArgs) -> Result<Plan, ResumeError> {
+/// What is branched off, where, and what is other from then on.
+pub(super) struct Branch {
+    pub(super) run: PathBuf,
+    pub(super) at: u64,
+    pub(super) out: Option<PathBuf>,
+    pub(super) drop: Vec<String>,
+    pub(super) set: Vec<(String, String)>,
+    pub(super) say: Vec<(String, String)>,
+    pub(super) changes: Changes,
+}
+
+impl Branch {
+    /// With no change.
+    pub(super) fn new(run: PathBuf, at: u64) -> Branch {
+        Branch {
+            run,
+            at,
+            out: None,
+            drop: Vec::new(),
+            set: Vec::new(),
+            say: Vec::new(),
+            changes: Changes::default(),
+        }
+    }
+}
+
+/// Makes the fork's folder and recording; the plan by which it goes on.
+pub(super) fn plan(mut args: Branch) -> Result<Plan, ResumeError> {
     let parent = Recording::open(&args.run)?;
     let last = parent.last_tick()?;
     if args.at > last {

@@ -60,6 +60,31 @@ pub(super) fn drive(plan: Plan, args: &LiveArgs, nursery: Nursery, logs: LogForm
     }
 }
 
+/// Runs a plan that asks instead of playing, without a page and a word.
+pub(super) fn converse(plan: Plan, nursery: Nursery, logs: LogFormat) -> Result<Summary, RunError> {
+    let progress = Progress::new(0);
+    start_logging(logs, &progress);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| RunError::Io {
+            what: "starting threads".into(),
+            source,
+        })?;
+    runtime.block_on(async {
+        let ready = run::prepare(plan, false)?;
+        let (stopper, stop) = watch::channel(false);
+        let signals = tokio::spawn(async move {
+            while signalled().await {
+                let _ = stopper.send(true);
+            }
+        });
+        let summary = run::execute(ready, nursery, progress, stop).await;
+        signals.abort();
+        summary
+    })
+}
+
 /// Serves the page and runs to the end.
 async fn live(
     args: &LiveArgs,

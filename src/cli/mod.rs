@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, and what they share about exits and diagnostics.
 
+mod ask;
 mod assemble;
 mod attack;
 mod bridge;
@@ -68,6 +69,8 @@ enum Command {
     Resume(Box<resume::ResumeArgs>),
     /// Branch off a run at a tick: a new run with the same history until then, which goes on by itself.
     Fork(Box<fork::ForkArgs>),
+    /// Ask a seat's agent something at a past tick, on a fork that is thrown away; the run stays as it was.
+    Ask(Box<ask::AskArgs>),
     /// Check a scenario and its casts; exits 2 and shows every fault if it is broken.
     Check(check::CheckArgs),
     /// Re-execute a recording and compare every hash; exits 3 if it differs or is damaged.
@@ -110,6 +113,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(*args, arguments.log_format),
         Command::Resume(args) => resume::run(&args, arguments.log_format),
         Command::Fork(args) => fork::run(*args, arguments.log_format),
+        Command::Ask(args) => ask::run(&args, arguments.log_format),
         Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Verify(args) => verify::run(&args),

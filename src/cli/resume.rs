@@ -20,7 +20,7 @@ use crate::recorder::{self, RecorderError, RunEnd, sealed};
 use crate::run::lock::{LockError, RunLock, await_gone};
 use crate::run::past::Past;
 use crate::run::seclusion::{self, SeclusionError, Wanted};
-use crate::run::{INTERRUPTED, Plan, SeatSummary, Summary};
+use crate::run::{INTERRUPTED, Plan, RunError, SeatSummary, Summary};
 
 #[derive(Debug, Args)]
 pub(super) struct ResumeArgs {
@@ -33,7 +33,7 @@ pub(super) struct ResumeArgs {
 }
 
 /// What may be other than in the recording.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(super) struct Changes {
     /// Seat another agent from now on, before the cast does; the pattern may have * and ?. May be given again.
     #[arg(long, value_name = "SEATS=COMMAND")]
@@ -69,6 +69,8 @@ pub(super) enum ResumeError {
     SetUp(#[from] SetUpError),
     #[error("the recording speaks of a time mode that this host does not know: {0}")]
     Mode(String),
+    #[error(transparent)]
+    Run(#[from] RunError),
     #[error("--set: {0}")]
     Set(String),
     #[error("there is no seat {0}; the run has: {1}{2}")]

@@ -41,7 +41,7 @@ use formicarium_agents::gateway::GatewayError;
 use formicarium_agents::mcp::server::McpError;
 use formicarium_agents::protocol::{self, End, ToAgent};
 use formicarium_agents::{AgentEventBody, Agents, Nursery, Outgoing, SeatPlan};
-use formicarium_engine::{Bundle, InputBody, Params, Scenario, World};
+use formicarium_engine::{Bundle, InputBody, Params, QuestionSpec, Scenario, World};
 use serde::Serialize;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
@@ -118,10 +118,21 @@ pub struct Plan {
     pub epoch: String,
     /// What was asked for, for a host that goes on with the run.
     pub options: RunOptions,
+    /// Instead of playing: what is asked.
+    pub asking: Option<Asking>,
     /// What the run goes on from; none where it begins.
     pub past: Option<Past>,
     /// Keeps other hosts out of the run's folder.
     pub lock: RunLock,
+}
+
+/// A question that is put in place of a run: agents are shown the present tick with it, and no other tick is made.
+#[derive(Debug, Clone)]
+pub struct Asking {
+    /// What is asked, at that tick.
+    pub question: QuestionSpec,
+    /// How long answers are waited for.
+    pub wait: Duration,
 }
 
 /// Why a run could not be done or went wrong.
@@ -366,10 +377,13 @@ pub async fn execute(
         hash,
         since: Duration::from_micros(since.at_us),
         ended: since.ended,
+        wait: plan.wait,
         pace: since.pace,
     };
     let outcome = run.run().await;
-    if let Ok(reason) = &outcome {
+    if let Ok(reason) = &outcome
+        && plan.wait.is_none()
+    {
         run.ask_at_end(reason).await;
     }
     let TickLoop {

@@ -5,6 +5,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use formicarium_agents::AdapterPlan;
 use formicarium_agents::protocol::ScenarioName;
@@ -79,6 +80,8 @@ pub(super) struct PlanRest {
     pub(super) budget: Budget,
     /// What the scenario says of its shared files.
     pub(super) files: Option<FilesSpec>,
+    /// Nothing is played; answers are waited for so long.
+    pub(super) wait: Option<Duration>,
     /// Holds the users of the seats until the run is over.
     pub(super) seclusion: Seclusion,
     /// Held until the run is over.
@@ -203,7 +206,12 @@ pub fn prepare(mut plan: Plan, watched: bool) -> Result<Ready, RunError> {
     };
     let files = plan.scenario.files(&plan.params);
     let rules = plan.scenario.rules_text(&plan.params);
-    let interview = Interview::new(plan.scenario.questions(&plan.params), world.seats());
+    let wait = plan.asking.as_ref().map(|asking| asking.wait);
+    let questions = match plan.asking {
+        Some(asking) => vec![asking.question],
+        None => plan.scenario.questions(&plan.params),
+    };
+    let interview = Interview::new(questions, world.seats());
     let mut greeter = Greeter::new(
         &plan.run,
         scenario,
@@ -245,6 +253,7 @@ pub fn prepare(mut plan: Plan, watched: bool) -> Result<Ready, RunError> {
             prompts: plan.prompts,
             budget: plan.budget,
             files,
+            wait,
             seclusion: plan.seclusion,
             _lock: plan.lock,
         },

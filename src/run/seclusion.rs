@@ -215,6 +215,16 @@ impl Seclusion {
     }
 }
 
+/// Removes the folders of a run's seats that lie outside of the run's own, if they do: as [`Seclusion::new`] put them.
+pub fn clear(dir: &Path, run: &str) {
+    let state = Path::new(STATE).join(run);
+    let is_name = Path::new(run).components().count() == 1 && !run.starts_with('.');
+    // Only what the link in the run's folder says, and only where we put such things.
+    if is_name && fs::read_link(dir.join("agents")).is_ok_and(|to| to == state.join("agents")) {
+        let _ = fs::remove_dir_all(&state);
+    }
+}
+
 /// Makes a folder that others may pass through and not list.
 fn passable(folder: &Path) -> Result<(), SeclusionError> {
     let failed = |what| {

@@ -71,6 +71,8 @@ pub(super) struct TickLoop {
     pub(super) hash: u128,
     /// How long the run had gone on before this host.
     pub(super) since: Duration,
+    /// Nothing is played: answers to the one question are waited for so long.
+    pub(super) wait: Option<Duration>,
     /// Why the world had ended before this host, if it had.
     pub(super) ended: Option<String>,
     /// When the next keyframe is due.
@@ -103,7 +105,9 @@ impl TickLoop {
         // Cut off between its last tick and its end.
         let (tick, last) = (self.door.tick(), self.timing.last());
         let reached = (last != 0 && tick >= last).then(|| reached(tick));
-        if let Some(reason) = self.ended.take().or(reached) {
+        if let Some(reason) = self.ended.take().or(reached)
+            && self.wait.is_none()
+        {
             return Ok(reason);
         }
         self.await_agents().await;
@@ -129,6 +133,10 @@ impl TickLoop {
         let results = self.door.results();
         self.world.observe(results, self.terms());
         self.hand_out(true).await?;
+        if let Some(wait) = self.wait {
+            self.await_answers(Instant::now() + wait).await;
+            return Ok("asked".into());
+        }
         let mut due = Instant::now() + self.timing.window();
         loop {
             self.play_builtins();
@@ -351,6 +359,11 @@ impl TickLoop {
         });
         self.put(put);
         let due = Instant::now() + Duration::from_millis(self.interview.wait_ms());
+        self.await_answers(due).await;
+    }
+
+    /// Waits until nobody who is there has a question open, and then closes what is.
+    async fn await_answers(&mut self, due: Instant) {
         let mut events = Vec::with_capacity(EVENTS);
         while self.interview.is_open() && !*self.stop.borrow() {
             tokio::select! {

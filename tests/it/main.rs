@@ -2,6 +2,7 @@
 //!
 //! One binary for all, so that it links once. Programs: `FORMICARIUM_BIN` or the one cargo built.
 
+mod ask;
 mod claude;
 mod claude_desk;
 mod claude_fork;

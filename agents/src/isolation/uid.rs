@@ -29,6 +29,12 @@ pub struct UidRange {
     pub last: u32,
 }
 
+impl Default for UidRange {
+    fn default() -> Self {
+        UidRange::DEFAULT
+    }
+}
+
 impl UidRange {
     /// Users 20000 to 29999: above those that systems give to people and services, below those of containers' ranges.
     pub const DEFAULT: UidRange = UidRange {

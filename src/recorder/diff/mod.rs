@@ -6,6 +6,8 @@
 mod outcome;
 mod words;
 
+pub(crate) use words::action;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use formicarium_engine::{SeatInput, TickInput};

@@ -50,7 +50,8 @@ pub(super) fn words(of: &Recording, inputs: Vec<SeatInput>) -> BTreeMap<String, 
         .collect()
 }
 
-fn action(spec: &ActionSpec, args: &[Arg], seats: &[SeatMeta]) -> String {
+/// An action with its arguments, as people read it.
+pub(crate) fn action(spec: &ActionSpec, args: &[Arg], seats: &[SeatMeta]) -> String {
     let mut text = spec.name.clone();
     for (param, arg) in spec.params.iter().zip(args) {
         let value = match (arg, &param.kind) {
