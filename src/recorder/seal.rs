@@ -126,10 +126,10 @@ fn pack(folder: &Path, draft: &Path) -> Result<(), RecorderError> {
         path: draft.to_owned(),
         why: "the name of its folder is no UTF-8, and SQLite wants one".into(),
     })?;
-    recording
-        .connection()
-        .execute("VACUUM main INTO ?1", [name])
-        .map_err(sql)?;
+    // Not by the connection that has ancestors: where a view has a table's name, VACUUM cannot make that table's indices.
+    let (_, bare) = Recording::connect(folder)?;
+    bare.execute("VACUUM main INTO ?1", [name]).map_err(sql)?;
+    drop(bare);
     if recording.ancestors().is_empty() {
         return Ok(());
     }
@@ -146,11 +146,13 @@ fn pack(folder: &Path, draft: &Path) -> Result<(), RecorderError> {
         let mut chain = Chain::resume(&transaction, begin)?;
         ancestry::copy(&transaction, &list)?;
         Rows::new(&transaction, &mut chain).stands_alone(&meta)?;
-        transaction.commit()?;
-        // What was put before rows that stood there has torn pages.
-        connection.execute_batch("VACUUM main")
+        transaction.commit()
     };
-    copy(&mut connection).map_err(sql)
+    copy(&mut connection).map_err(sql)?;
+    drop(connection);
+    // What was put before rows that stood there has torn pages.
+    let bare = Connection::open(draft).map_err(sql)?;
+    bare.execute_batch("VACUUM").map_err(sql)
 }
 
 fn compress(from: &Path, to: &Path) -> io::Result<()> {
