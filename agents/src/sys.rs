@@ -118,6 +118,34 @@ pub(crate) fn watch(fd: OwnedFd) -> std::io::Result<tokio::io::unix::AsyncFd<Own
         .map_err(Into::into)
 }
 
+/// Sets the size that a process's files may grow to: to nothing, or to what its hard limit allows. One that has ended
+/// meanwhile is left alone.
+#[expect(unsafe_code, reason = "prlimit")]
+pub(crate) fn set_files_full(pid: nix::unistd::Pid, are_full: bool) {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: both pointers are null or to a struct of the size that the kernel reads and writes.
+    unsafe {
+        if libc::prlimit(
+            pid.as_raw(),
+            libc::RLIMIT_FSIZE,
+            std::ptr::null(),
+            &mut limit,
+        ) == 0
+        {
+            limit.rlim_cur = if are_full { 0 } else { limit.rlim_max };
+            libc::prlimit(
+                pid.as_raw(),
+                libc::RLIMIT_FSIZE,
+                &limit,
+                std::ptr::null_mut(),
+            );
+        }
+    }
+}
+
 /// Gives up all capabilities of this thread.
 #[expect(unsafe_code, reason = "capset")]
 pub(crate) fn drop_capabilities() -> nix::Result<()> {

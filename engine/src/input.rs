@@ -84,6 +84,56 @@ pub enum InputBody {
         /// Tokens that its model wrote meanwhile.
         tokens: u64,
     },
+    /// A fault of the scenario strikes the seat's agent.
+    Fault {
+        /// Which line of the scenario's `[[fault]]`, from 0.
+        line: u32,
+        /// What goes wrong.
+        kind: FaultKind,
+        /// For how many ticks; 0 for what is over at once.
+        ticks: u64,
+    },
+    /// It is over.
+    FaultOver {
+        /// Which line.
+        line: u32,
+        /// What went wrong.
+        kind: FaultKind,
+    },
+}
+
+/// What can go wrong around a seat's agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FaultKind {
+    /// Its process is killed, as by a crash.
+    Kill,
+    /// Its processes are stopped, and go on later.
+    Freeze,
+    /// What it says is dropped.
+    Mute,
+    /// It is shown nothing, nothing of it arrives, and its model is out of reach.
+    CutOff,
+    /// It cannot write to any file.
+    FillDisk,
+}
+
+impl FaultKind {
+    pub(crate) const ALL: [FaultKind; 5] = [
+        Self::Kill,
+        Self::Freeze,
+        Self::Mute,
+        Self::CutOff,
+        Self::FillDisk,
+    ];
+    /// Their words, in the same order.
+    pub(crate) const WORDS: [&str; 5] = ["kill", "freeze", "mute", "cut_off", "fill_disk"];
+
+    /// Its word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        Self::WORDS[self as usize]
+    }
 }
 
 /// One thing that became of the shared tree. The tree is no state of the world; that it changed is.

@@ -23,13 +23,13 @@ mod world;
 pub use action::{ActionCall, ActionSpec, Arg, ParamKind, ParamSpec};
 pub use event::{Event, Rejection};
 pub use id::{ActionId, SeatId};
-pub use input::{FileFact, FileNews, InputBody, SeatInput, TickInput};
+pub use input::{FaultKind, FileFact, FileNews, InputBody, SeatInput, TickInput};
 pub use observation::{ActionResult, Heard, How, Observation};
 pub use picture::{Delta, KindInfo, Picture, SpaceInfo, Thing};
 pub use scenario::{
-    BankSpec, Bundle, Diagnostic, FilesSpec, LimitSpec, MetricSpec, Mode, OnLate, ParamDoc,
-    ParamType, ParamValue, Params, Per, PublishMode, QuestionSpec, Scenario, ScoreSpec, Severity,
-    ThinkSpec, TimeSpec,
+    BankSpec, Bundle, Diagnostic, FaultSpec, FilesSpec, LimitSpec, MetricSpec, Mode, OnLate,
+    ParamDoc, ParamType, ParamValue, Params, Per, PublishMode, QuestionSpec, Scenario, ScoreSpec,
+    Severity, ThinkSpec, TimeSpec,
 };
 pub use value::Value;
 pub use world::{Executor, RestoreError, SeatInfo, TickOutput, World};

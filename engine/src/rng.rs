@@ -14,6 +14,8 @@ pub(crate) enum System {
     Movement = 2,
     /// Whether something grows.
     Regrow = 3,
+    /// Whether a fault strikes a seat's agent. Drawn by the host, beside the world.
+    Fault = 4,
 }
 
 /// One stream of numbers.

@@ -78,10 +78,12 @@ fn seat(
         InputBody::Late => ("late", nothing, None),
         InputBody::Absent => ("absent", nothing, None),
         InputBody::Back => ("back", nothing, None),
-        InputBody::Exited { reason } => ("exited", nothing, Some(reason)),
+        InputBody::Exited { reason } => ("exited", nothing, Some(reason.as_str())),
         InputBody::Thought { .. } => ("thought", nothing, None),
-        InputBody::Told { text } => ("told", nothing, Some(text)),
-        InputBody::Seated { agent } => ("seated", nothing, Some(agent)),
+        InputBody::Told { text } => ("told", nothing, Some(text.as_str())),
+        InputBody::Seated { agent } => ("seated", nothing, Some(agent.as_str())),
+        InputBody::Fault { kind, .. } => ("fault", nothing, Some(kind.word())),
+        InputBody::FaultOver { kind, .. } => ("fault_over", nothing, Some(kind.word())),
         // What became of files has tables of its own, and whom the host asks is nobody's doing.
         InputBody::File(_) | InputBody::Turn | InputBody::Unseen => return Ok(()),
     };

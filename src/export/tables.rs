@@ -163,7 +163,7 @@ const ACTIONS: Table = Table {
             "kind",
             Text,
             "",
-            "`act`; `late`, `absent`, `back`, `exited`; `thought` (what the answer took, in `args`: `ms`, `tokens`); `told` (by whoever runs the host) and `seated` (another agent has the seat), with the words in `reason`; `pass` (an empty list of actions; the host records none: \
+            "`act`; `late`, `absent`, `back`, `exited`; `thought` (what the answer took, in `args`: `ms`, `tokens`); `fault`, `fault_over` (of the scenario; `reason` is its kind); `told` (by whoever runs the host) and `seated` (another agent has the seat), with the words in `reason`; `pass` (an empty list of actions; the host records none: \
              a seat that only waits has no row)",
         ),
         column("action_id", Int, "", "the action's number in the catalogue; only of `act`").or_null(),

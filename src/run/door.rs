@@ -9,6 +9,7 @@ use formicarium_engine::{ActionCall, InputBody, Mode, SeatId, SeatInput, ThinkSp
 use serde_json::{Map, Value};
 
 use super::catalogue::{Catalogue, Refusal};
+use super::fault::{CUT_OFF, MUTED};
 use super::pace::Shut;
 
 /// Actions a seat may take in a tick, and how often it may speak.
@@ -85,12 +86,16 @@ pub(super) struct SeatDoor {
     pub(super) thought: Option<(u64, u64)>,
     /// Nobody is shown anything there: a builtin agent.
     blind: bool,
+    /// What it says is dropped.
+    pub(super) muted: bool,
+    /// It is shown nothing, and nothing of it arrives.
+    pub(super) cut: bool,
     calls: Vec<ActionCall>,
     pub(super) actions: u32,
     pub(super) speech: u32,
     pub(super) results: Vec<DoorResult>,
     /// Host facts that enter the next input before the seat's actions.
-    facts: Vec<InputBody>,
+    pub(super) facts: Vec<InputBody>,
     /// The world takes it for gone or absent, from before the run was resumed.
     missed: bool,
 }
@@ -132,6 +137,8 @@ impl Door {
                 free_at: 0,
                 thought: None,
                 blind: false,
+                muted: false,
+                cut: false,
                 calls: Vec::new(),
                 actions: 0,
                 speech: 0,
@@ -234,6 +241,19 @@ impl Door {
 
     /// Takes an `act`. Returns true if the seat spoke after being absent.
     pub fn act(&mut self, seat: usize, asked: Asked) -> bool {
+        if self.seats[seat].muted || self.seats[seat].cut {
+            let is_open = self.awaits(seat).is_some();
+            let (code, reason) = match self.seats[seat].cut {
+                true => ("cut-off", CUT_OFF.into()),
+                false => ("muted", MUTED.into()),
+            };
+            self.refuse(seat, None, Refusal { code, reason });
+            // As with all that is refused: nobody waits for an agent that does not know yet.
+            if is_open {
+                self.answered(seat);
+            }
+            return false;
+        }
         let back = self.seats[seat].standing == Standing::Absent;
         if back {
             self.seats[seat].standing = Standing::Present { late: 0 };
@@ -275,7 +295,11 @@ impl Door {
 
     /// Takes calls that are typed already (builtin agents) and closes the seat's tick.
     pub fn act_typed(&mut self, seat: usize, calls: Vec<ActionCall>) {
-        for call in calls {
+        for call in calls
+            .into_iter()
+            .filter(|_| !self.seats[seat].muted)
+            .collect::<Vec<_>>()
+        {
             let speech = self.catalogue.is_speech(call.action);
             self.take(seat, call, speech);
         }
@@ -435,6 +459,7 @@ impl Door {
                     door.free_at
                 ),
             ),
+            Shut::CutOff => refusal("cut-off", CUT_OFF.into()),
             Shut::TimeOver => refusal("stale", format!("your time for tick {now} is over")),
         }
     }

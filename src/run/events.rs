@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::board::Status;
 use super::door::{Asked, Change};
+use super::fault::unheard;
 use super::interview::{Outcome as Answered, Put, Refused};
 use super::shared::{Done, no_desk};
 use super::tick::{Awaited, TickLoop, listeners};
@@ -77,21 +78,11 @@ impl TickLoop {
     }
 
     fn on_message(&mut self, seat: usize, message: FromAgent, running: bool) {
+        if let Some(why) = self.faults.silence(seat) {
+            return self.on_unheard(seat, message, running, why);
+        }
         match message {
-            FromAgent::Ready(ready) => {
-                self.interview.ready(seat, ready.answers);
-                self.awaited[seat] = Awaited::No;
-                self.door.arrive(seat, running);
-                self.set(
-                    seat,
-                    if running {
-                        Status::Playing
-                    } else {
-                        Status::Ready
-                    },
-                    None,
-                );
-            }
+            FromAgent::Ready(ready) => self.on_ready(seat, ready.answers, running),
             FromAgent::Act(Act {
                 tick,
                 actions,
@@ -133,6 +124,46 @@ impl TickLoop {
                 }
             }
             FromAgent::Log(log) => self.note(seat, "log", "agent.log", &log.text),
+        }
+    }
+
+    fn on_ready(&mut self, seat: usize, answers: bool, running: bool) {
+        self.interview.ready(seat, answers);
+        self.awaited[seat] = Awaited::No;
+        self.door.arrive(seat, running);
+        let status = if running {
+            Status::Playing
+        } else {
+            Status::Ready
+        };
+        self.set(seat, status, None);
+    }
+
+    /// A message of a seat of which nothing arrives, by a fault. That its process is there is no message.
+    fn on_unheard(
+        &mut self,
+        seat: usize,
+        message: FromAgent,
+        running: bool,
+        why: (&'static str, &'static str),
+    ) {
+        match message {
+            FromAgent::Ready(ready) => self.on_ready(seat, ready.answers, running),
+            FromAgent::Act(act) => {
+                let asked = Asked {
+                    tick: act.tick,
+                    ..Asked::default()
+                };
+                let awaited = self.door.awaits(seat);
+                self.door.act(seat, asked);
+                if awaited.is_some() {
+                    self.measure(seat);
+                }
+            }
+            request @ (FromAgent::Lease(_) | FromAgent::Publish(_) | FromAgent::Files(_)) => {
+                self.reply(seat, unheard(&request, why));
+            }
+            FromAgent::Answer(_) | FromAgent::Remember(_) | FromAgent::Log(_) => {}
         }
     }
 

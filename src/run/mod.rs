@@ -10,6 +10,7 @@ pub mod catalogue;
 mod clock;
 pub mod door;
 mod events;
+pub mod fault;
 mod hello;
 mod interview;
 pub mod ledger;
@@ -37,7 +38,7 @@ use std::time::Duration;
 use formicarium_agents::broker::BrokerError;
 use formicarium_agents::files::FilesError;
 use formicarium_agents::files::cost::TooDear;
-use formicarium_agents::gateway::GatewayError;
+use formicarium_agents::gateway::{Bars, Gateway, GatewayError};
 use formicarium_agents::mcp::server::McpError;
 use formicarium_agents::protocol::{self, End, ToAgent};
 use formicarium_agents::{AgentEventBody, Agents, Nursery, Outgoing, SeatPlan};
@@ -52,6 +53,7 @@ use board::Listeners;
 use budget::Budget;
 use clock::Clock;
 use door::Door;
+use fault::Faults;
 use ledger::Ledger;
 use lock::RunLock;
 pub use model_door::Upstream;
@@ -257,6 +259,10 @@ pub async fn execute(
         ledger.restore(seat, tokens, calls, usd);
     }
     let (model_door, calls, tokens) = model_door::open(&plan.seated, &plan.model).await?;
+    let bars = model_door
+        .as_ref()
+        .map_or_else(Bars::default, Gateway::bars);
+    let faults = Faults::new(plan.faults, plan.seed, since.struck, bars);
     let names: Vec<String> = (0..seats).map(|seat| board.name(seat).to_owned()).collect();
     let desks: Vec<bool> = plan
         .seated
@@ -355,6 +361,7 @@ pub async fn execute(
         catalogue,
         door,
         clock,
+        faults,
         board,
         world,
         recorder,

@@ -2,7 +2,7 @@
 //!
 //! Pure like the door. Must not know how long anybody is waited for.
 
-use formicarium_engine::Mode;
+use formicarium_engine::{InputBody, Mode};
 
 use super::door::{Door, DoorResult, Standing};
 
@@ -17,6 +17,8 @@ pub(super) enum Shut {
     Busy,
     /// Its own time is over.
     TimeOver,
+    /// Nothing of it arrives.
+    CutOff,
 }
 
 impl Door {
@@ -37,6 +39,10 @@ impl Door {
                 Some(Shut::Busy)
             } else if self.mode == Mode::Turns && self.turn != Some(index) {
                 Some(Shut::NotItsTurn)
+            } else if door.cut {
+                // What it was shown before is not answered any more.
+                door.thinks = false;
+                Some(Shut::CutOff)
             } else {
                 None
             };
@@ -93,7 +99,7 @@ impl Door {
     /// Whether a tick that ends now finds a seat late.
     pub fn is_late(&self, seat: usize) -> bool {
         let door = &self.seats[seat];
-        let is_asked = !door.closed || door.shut == Shut::TimeOver;
+        let is_asked = !door.closed || matches!(door.shut, Shut::TimeOver | Shut::CutOff);
         self.mode != Mode::Async && is_asked && matches!(door.standing, Standing::Present { .. })
     }
 
@@ -102,6 +108,22 @@ impl Door {
         if self.awaits(seat).is_some() {
             self.shut(seat);
             self.seats[seat].shut = Shut::TimeOver;
+        }
+    }
+
+    /// What a seat says is dropped, or arrives again.
+    pub fn mute(&mut self, seat: usize, is_muted: bool) {
+        self.seats[seat].muted = is_muted;
+    }
+
+    /// From the next tick on a seat is shown nothing and nothing of it arrives: it is late at once, and nobody waits. Or it
+    /// is there again, as one that was away.
+    pub fn cut(&mut self, seat: usize, is_cut: bool) {
+        let door = &mut self.seats[seat];
+        door.cut = is_cut;
+        if !is_cut && door.standing == Standing::Absent {
+            door.standing = Standing::Present { late: 0 };
+            door.facts.push(InputBody::Back);
         }
     }
 

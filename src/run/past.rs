@@ -7,6 +7,7 @@ use formicarium_agents::workspace::history::restore::is_missing;
 use formicarium_engine::{InputBody, TickInput, TickOutput, World};
 use serde_json::Value;
 
+use super::fault::Active;
 use super::workspaces;
 use crate::recorder::pace::Pace;
 use crate::recorder::reader::Recording;
@@ -34,6 +35,8 @@ pub struct Past {
     pub taken: u64,
     /// Who had the last turn, in mode `turns`.
     pub last_turn: Option<usize>,
+    /// Faults that had struck and were not over.
+    pub struck: Vec<Active>,
     /// Values of the metrics, by tick.
     pub metrics: Vec<(u64, Vec<f64>)>,
     /// What is other from here on, and stands in no input yet.
@@ -92,6 +95,7 @@ impl Past {
         ];
         let mut taken = 0;
         let mut last_turn = None;
+        let mut struck: Vec<Active> = Vec::new();
         recording.inputs(|input: TickInput| -> Result<(), RecorderError> {
             let mut before = None;
             for entry in &input.seats {
@@ -119,7 +123,21 @@ impl Past {
                             *answered = false;
                         }
                     }
-                    InputBody::Unseen | InputBody::Told { .. } | InputBody::Seated { .. } => {}
+                    // It struck when the tick before was shown.
+                    InputBody::Fault { line, kind, ticks } if *ticks > 0 => struck.push(Active {
+                        seat: entry.seat.index(),
+                        line: *line,
+                        kind: *kind,
+                        until: (input.tick - 1).saturating_add(*ticks),
+                    }),
+                    InputBody::FaultOver { line, .. } => {
+                        let seat = entry.seat.index();
+                        struck.retain(|one| one.seat != seat || one.line != *line);
+                    }
+                    InputBody::Unseen
+                    | InputBody::Fault { .. }
+                    | InputBody::Told { .. }
+                    | InputBody::Seated { .. } => {}
                 }
                 before = matches!(entry.body, InputBody::Thought { .. }).then_some(entry.seat);
             }
@@ -177,6 +195,7 @@ impl Past {
             seats,
             taken,
             last_turn,
+            struck,
             metrics: recording.metrics()?,
             changes: match &recording.meta.parent {
                 // A fork that has not made a tick of its own.

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use formicarium_agents::AdapterPlan;
 use formicarium_agents::protocol::ScenarioName;
-use formicarium_engine::{Bundle, FilesSpec, SEMANTICS, SeatId, World};
+use formicarium_engine::{Bundle, FaultSpec, FilesSpec, SEMANTICS, SeatId, World};
 
 use super::board::Board;
 use super::budget::Budget;
 use super::catalogue::Catalogue;
 use super::door::Limits;
+use super::fault::Active;
 use super::hello::Greeter;
 use super::interview::Interview;
 use super::lock::RunLock;
@@ -57,6 +58,8 @@ pub(super) struct Since {
     pub(super) seats: Vec<SeatPast>,
     pub(super) taken: u64,
     pub(super) last_turn: Option<usize>,
+    /// Faults that last.
+    pub(super) struck: Vec<Active>,
     /// By seat: ticks until what it thought about takes effect.
     pub(super) busy: Vec<u64>,
     pub(super) at_us: u64,
@@ -82,6 +85,8 @@ pub(super) struct PlanRest {
     pub(super) files: Option<FilesSpec>,
     /// Nothing is played; answers are waited for so long.
     pub(super) wait: Option<Duration>,
+    /// What goes wrong for its seats.
+    pub(super) faults: Vec<FaultSpec>,
     /// Holds the users of the seats until the run is over.
     pub(super) seclusion: Seclusion,
     /// Held until the run is over.
@@ -254,6 +259,7 @@ pub fn prepare(mut plan: Plan, watched: bool) -> Result<Ready, RunError> {
             budget: plan.budget,
             files,
             wait,
+            faults: plan.scenario.faults(&plan.params),
             seclusion: plan.seclusion,
             _lock: plan.lock,
         },
@@ -353,6 +359,7 @@ fn split(past: Past) -> (Since, feed::picture::Past) {
         seats: past.seats,
         taken: past.taken,
         last_turn: past.last_turn,
+        struck: past.struck,
         busy: Vec::new(),
         at_us: past.at_us,
         ended: past.ended,

@@ -19,6 +19,7 @@ use super::builtin::{Builtin, Move};
 use super::catalogue::Catalogue;
 use super::clock::{Clock, Terms};
 use super::door::{Door, DoorResult, TOLD};
+use super::fault::Faults;
 use super::hello::Greeter;
 use super::interview::Interview;
 use super::ledger::Ledger;
@@ -43,6 +44,7 @@ pub(super) struct TickLoop {
     pub(super) catalogue: Arc<Catalogue>,
     pub(super) door: Door,
     pub(super) clock: Clock,
+    pub(super) faults: Faults,
     pub(super) board: Board,
     pub(super) world: WorldThread,
     pub(super) recorder: Recorder,
@@ -129,6 +131,9 @@ impl TickLoop {
             feed.phase(Phase::Running);
         }
         let begin = Instant::now();
+        if self.wait.is_none() {
+            self.first_faults().await;
+        }
         self.door.begin();
         let results = self.door.results();
         self.world.observe(results, self.terms());
@@ -245,6 +250,11 @@ impl TickLoop {
         let (input, changes) = self.door.close();
         let tick = input.tick;
         let input = Arc::new(input);
+        // After the last tick nobody is shown anything.
+        let faults = match self.timing.last() == tick {
+            true => Vec::new(),
+            false => self.faults_due(tick),
+        };
         let results = self.door.open_next();
         let refused: Vec<(usize, DoorResult)> = results
             .iter()
@@ -277,6 +287,7 @@ impl TickLoop {
                 files.refresh().await;
             }
         }
+        self.strike(&faults).await;
         self.hand_out(ended.is_none()).await?;
         self.scores.clone_from(&output.scores);
         self.hash = output.hash;
@@ -347,6 +358,7 @@ impl TickLoop {
 
     /// Puts the questions of the run's end, and waits for the answers of those who are there.
     pub(super) async fn ask_at_end(&mut self, reason: &str) {
+        self.relieve();
         if *self.stop.borrow() {
             return;
         }

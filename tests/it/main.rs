@@ -11,6 +11,7 @@ mod compare;
 mod desk;
 mod escape;
 mod export;
+mod fault;
 mod faults;
 mod feed;
 mod fork;

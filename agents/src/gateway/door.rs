@@ -3,6 +3,7 @@
 //! Must not know sockets, or who reads the reports.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -58,6 +59,8 @@ pub(super) struct Seat {
     pub(super) index: usize,
     pub(super) token: Secret,
     pub(super) places: Arc<Semaphore>,
+    /// Nothing of it passes.
+    pub(super) barred: Arc<AtomicBool>,
 }
 
 /// What all requests share.
@@ -132,6 +135,12 @@ impl Door {
                 StatusCode::NOT_FOUND,
                 "only paths under /v1/ pass here, and none with `.` or `..` in it; use this address as the base URL of the \
                  Messages API",
+            ));
+        }
+        if seat.barred.load(Ordering::Relaxed) {
+            return Err(Refusal::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the seat is cut off from its model for a while; try again later",
             ));
         }
         let body = request.body().size_hint();

@@ -118,8 +118,22 @@ pub enum GatewayError {
 pub struct Gateway {
     address: SocketAddr,
     desk: Arc<Desk>,
+    bars: Bars,
     end: Option<oneshot::Sender<()>>,
     accepting: JoinHandle<()>,
+}
+
+/// Shuts the door for single seats; what is under way goes on.
+#[derive(Debug, Clone, Default)]
+pub struct Bars(Vec<(usize, Arc<AtomicBool>)>);
+
+impl Bars {
+    /// Shuts the door for a seat, or opens it again.
+    pub fn set(&self, seat: usize, is_shut: bool) {
+        for (_, bar) in self.0.iter().filter(|(index, _)| *index == seat) {
+            bar.store(is_shut, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Gateway {
@@ -154,6 +168,7 @@ impl Gateway {
             index,
             token,
             places: Arc::new(Semaphore::new(limits.concurrent)),
+            barred: Arc::default(),
         };
         let door = Arc::new(Door {
             upstream,
@@ -163,10 +178,17 @@ impl Gateway {
             desk: desk.clone(),
             limits,
         });
+        let bars = Bars(
+            door.seats
+                .iter()
+                .map(|seat| (seat.index, seat.barred.clone()))
+                .collect(),
+        );
         let (end, ended) = oneshot::channel();
         Ok(Self {
             address,
             desk,
+            bars,
             end: Some(end),
             accepting: tokio::spawn(accept(listener, door, ended)),
         })
@@ -175,6 +197,11 @@ impl Gateway {
     /// What agents use as the API's base URL, for example `http://127.0.0.1:40123`.
     pub fn base_url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// What shuts the door for single seats.
+    pub fn bars(&self) -> Bars {
+        self.bars.clone()
     }
 
     /// How many reports found no room in the channel.

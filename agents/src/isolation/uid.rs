@@ -208,12 +208,32 @@ fn users_with_processes() -> BTreeSet<u32> {
 /// # Errors
 /// There is no room for a child.
 pub(crate) fn signal_all(owner: Owner, signal: Signal) -> nix::Result<Pid> {
+    as_owner(owner, || {
+        let _ = kill(Pid::from_raw(-1), signal);
+    })
+}
+
+/// Lets processes of this user write nothing to files, or again. As the user itself: root in a container mostly may not set
+/// the limits of others. The child that does it is left to the caller's reaping.
+///
+/// # Errors
+/// There is no room for a child.
+pub(crate) fn set_files_full(owner: Owner, pids: &[Pid], are_full: bool) -> nix::Result<Pid> {
+    as_owner(owner, || {
+        for pid in pids {
+            sys::set_files_full(*pid, are_full);
+        }
+    })
+}
+
+/// Does something in a child that has become the user. For a process with one thread, as root.
+fn as_owner(owner: Owner, work: impl FnOnce()) -> nix::Result<Pid> {
     match sys::fork_single_threaded()? {
         ForkResult::Parent { child } => Ok(child),
         ForkResult::Child => {
-            // Never without the change of user: for root the call below means the whole machine.
+            // Never without the change of user: what root sends to all means the whole machine.
             if super::become_owner(owner).is_ok() && nix::unistd::geteuid().as_raw() == owner.uid {
-                let _ = kill(Pid::from_raw(-1), signal);
+                work();
             }
             sys::exit_now(0)
         }

@@ -21,6 +21,7 @@ use super::nursery::Nursery;
 use super::quota::{self, Quota};
 use super::seat::Seat;
 use super::state::{Machine, Terms};
+use super::stroke::Stroke;
 use crate::adapter;
 use crate::event::AgentEvent;
 use crate::plan::SeatPlan;
@@ -184,6 +185,8 @@ pub(super) struct Mail {
     pub(super) told: BTreeMap<usize, Told>,
     /// Orders to stop seats' processes and to let them go on, in this order.
     pub(super) halts: Vec<(usize, Halt)>,
+    /// What is done to seats on purpose, in this order.
+    pub(super) strokes: Vec<(usize, Stroke)>,
     pub(super) shutdown: Option<Duration>,
 }
 
@@ -333,6 +336,15 @@ impl Agents {
         }
     }
 
+    /// Posts a stroke; false for a seat that is no process.
+    pub(super) fn strike(&self, seat: usize, stroke: Stroke) -> bool {
+        let slot = self.slot(seat);
+        if let Some(slot) = slot {
+            self.shared.post(|mail| mail.strokes.push((slot, stroke)));
+        }
+        slot.is_some()
+    }
+
     fn slot(&self, seat: usize) -> Option<usize> {
         slot_of(&self.slots, seat)
     }
@@ -377,6 +389,11 @@ fn prepare(plans: Vec<(usize, SeatPlan)>) -> Result<Vec<Seat>, Vec<(String, Work
                     stdout: None,
                     control: None,
                     stopping: None,
+                    halted: false,
+                    frozen: false,
+                    freezing: None,
+                    full: false,
+                    filling: None,
                     serial: 0,
                     keeper: 0,
                     paused: false,

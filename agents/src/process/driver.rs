@@ -206,6 +206,9 @@ impl Driver {
         for (slot, halt) in mail.halts {
             self.halt(slot, halt);
         }
+        for (slot, stroke) in mail.strokes {
+            self.strike(slot, stroke);
+        }
         for (slot, why) in mail.over {
             if !matches!(self.seats[slot].machine.state, State::Exited { .. }) {
                 self.fault(
@@ -281,6 +284,9 @@ impl Driver {
         let event = match report {
             Report::Spawned { keeper } => {
                 self.seats[slot].keeper = keeper;
+                if self.seats[slot].full {
+                    self.command(slot, Command::Fill);
+                }
                 Event::Spawned
             }
             Report::SpawnFailed { errno, stage } => {
@@ -296,6 +302,7 @@ impl Driver {
             }
             Report::TreeGone => self.after_last_words(slot, Event::TreeGone),
             Report::Stopped => return self.stopped(slot),
+            Report::Filled => return self.filled(slot),
         };
         self.feed(slot, event);
     }
@@ -383,7 +390,9 @@ impl Driver {
                     if matches!(self.seats[slot].machine.state, State::Exited { .. }) {
                         self.serials.remove(&self.seats[slot].serial);
                         self.seats[slot].release();
+                        self.seats[slot].frozen = false;
                         self.stopped(slot);
+                        self.filled(slot);
                     }
                     self.emit(slot, AgentEventBody::Status(status));
                 }

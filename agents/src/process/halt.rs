@@ -57,10 +57,16 @@ impl Driver {
         match halt {
             Halt::Stop(done) if self.seats[slot].control.is_some() => {
                 self.seats[slot].stopping = Some(done);
+                self.seats[slot].halted = true;
                 self.command(slot, Command::Stop);
             }
             Halt::Stop(done) => drop(done.send(())),
-            Halt::Continue => self.command(slot, Command::Continue),
+            Halt::Continue => {
+                self.seats[slot].halted = false;
+                if !self.seats[slot].frozen {
+                    self.command(slot, Command::Continue);
+                }
+            }
         }
     }
 
@@ -68,6 +74,9 @@ impl Driver {
     pub(super) fn stopped(&mut self, slot: usize) {
         if let Some(done) = self.seats[slot].stopping.take() {
             // Whoever has waited too long does not listen any more.
+            let _ = done.send(());
+        }
+        if let Some(done) = self.seats[slot].freezing.take() {
             let _ = done.send(());
         }
     }

@@ -303,6 +303,10 @@ impl Keeper {
                 Some(Command::Kill) => self.killing = true,
                 Some(Command::Stop) => self.stop(),
                 Some(Command::Continue) => self.signal(Signal::SIGCONT),
+                Some(command @ (Command::Fill | Command::Empty)) => {
+                    self.set_files_full(command == Command::Fill);
+                    report(control, Report::Filled);
+                }
                 None => {}
             },
             Err(Errno::EAGAIN | Errno::EINTR) => {}
@@ -328,6 +332,25 @@ impl Keeper {
             && let Some(control) = &self.control
         {
             report(control, Report::Stopped);
+        }
+    }
+
+    /// Lets the whole tree write nothing to files, or again; who is forked later has it from its parent.
+    fn set_files_full(&self, are_full: bool) {
+        // Twice: who was forked meanwhile by one that had not been reached.
+        for _ in 0..2 {
+            let pids = tree::descendants(getpid());
+            match self
+                .owner
+                .map(|owner| uid::set_files_full(owner, &pids, are_full))
+            {
+                Some(Ok(child)) => drop(waitpid(child, None)),
+                // Without room for a child the tree keeps its room in files.
+                Some(Err(_)) => {}
+                None => pids
+                    .iter()
+                    .for_each(|pid| sys::set_files_full(*pid, are_full)),
+            }
         }
     }
 

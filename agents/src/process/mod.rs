@@ -13,6 +13,7 @@ mod nursery;
 mod quota;
 mod seat;
 mod state;
+mod stroke;
 mod tools;
 pub(crate) mod tree;
 mod wire;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 
 use nix::errno::Errno;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::io::{Ends, Poller, Token, make_ends};
@@ -41,6 +42,15 @@ pub(super) struct Seat {
     pub(super) control: Option<OwnedFd>,
     /// Who waits for the tree to be stopped.
     pub(super) stopping: Option<SyncSender<()>>,
+    /// Its tree is stopped while its desk is read.
+    pub(super) halted: bool,
+    /// Its tree is stopped by a stroke, and who waits for that.
+    pub(super) frozen: bool,
+    pub(super) freezing: Option<oneshot::Sender<()>>,
+    /// Its processes can write to no file.
+    pub(super) full: bool,
+    /// Who waits until that is so, or is not any more.
+    pub(super) filling: Option<oneshot::Sender<()>>,
     /// Of the keeper that is or was last asked for.
     pub(super) serial: u32,
     /// Process of the keeper that last started something.

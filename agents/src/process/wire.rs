@@ -93,9 +93,21 @@ pub(super) enum Command {
     Stop = b'S' as isize,
     /// SIGCONT to the whole tree.
     Continue = b'C' as isize,
+    /// No process of the tree can write to a file; answered by [`Report::Filled`].
+    Fill = b'F' as isize,
+    /// They can again; answered alike.
+    Empty = b'E' as isize,
 }
 
 impl Command {
+    /// Whether files are full.
+    pub(super) fn files(are_full: bool) -> Self {
+        match are_full {
+            true => Command::Fill,
+            false => Command::Empty,
+        }
+    }
+
     pub(super) fn encode(self) -> [u8; 1] {
         [self as u8]
     }
@@ -106,6 +118,8 @@ impl Command {
             b'K' => Some(Command::Kill),
             b'S' => Some(Command::Stop),
             b'C' => Some(Command::Continue),
+            b'F' => Some(Command::Fill),
+            b'E' => Some(Command::Empty),
             _ => None,
         }
     }
@@ -170,6 +184,8 @@ pub(super) enum Report {
     ExitedSignal(i32),
     /// The whole tree has been sent SIGSTOP.
     Stopped,
+    /// Whether the tree can write to files is as the host wants it.
+    Filled,
     /// Nothing of the tree is left. The last report.
     TreeGone,
 }
@@ -186,6 +202,7 @@ impl Report {
             Report::ExitedSignal(signal) => (4, signal, 0),
             Report::TreeGone => (5, 0, 0),
             Report::Stopped => (6, 0, 0),
+            Report::Filled => (7, 0, 0),
         };
         triple(kind, a, b)
     }
@@ -202,6 +219,7 @@ impl Report {
             4 => Report::ExitedSignal(a),
             5 => Report::TreeGone,
             6 => Report::Stopped,
+            7 => Report::Filled,
             _ => return None,
         })
     }

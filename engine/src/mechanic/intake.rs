@@ -9,7 +9,7 @@ use crate::action::ActionCall;
 use crate::component::{Bodies, Held, Mailbox, Presence, Standing};
 use crate::event::{Code, Event};
 use crate::id::SeatId;
-use crate::input::{InputBody, SeatInput};
+use crate::input::{FaultKind, InputBody, SeatInput};
 use crate::scenario::OnLate;
 use bevy_ecs::prelude::*;
 
@@ -192,10 +192,24 @@ pub(crate) fn take(
                 out.events.push(event);
             }
             InputBody::Thought { ms, tokens } => sent.thought = (ms, tokens),
+            InputBody::Fault { kind, ticks, .. } => {
+                let event = Event::new("fault.struck").field("ticks", whole(ticks));
+                out.events.push(named(event, kind).seat(seat));
+            }
+            InputBody::FaultOver { kind, .. } => {
+                out.events
+                    .push(named(Event::new("fault.over"), kind).seat(seat));
+            }
             // Whom the host asks is recorded for the host that goes on; the mail was kept above.
             InputBody::Turn | InputBody::Unseen => {}
         }
     }
+}
+
+/// An event whose text is the kind of a fault. What it does to an agent is the host's: the world tells of it.
+fn named(mut event: Event, kind: FaultKind) -> Event {
+    event.text = Some(kind.word().into());
+    event
 }
 
 /// Keeps the newest of what waits for a seat.

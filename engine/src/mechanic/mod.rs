@@ -56,6 +56,8 @@ pub(crate) const EVENTS: &[(&str, &[(&str, FieldKind)])] = &[
         "seat.thinking",
         &[("ticks", Int), ("ms", Int), ("tokens", Int)],
     ),
+    ("fault.struck", &[("text", Text), ("ticks", Int)]),
+    ("fault.over", &[("text", Text)]),
     ("speech.said", &[("text", Text), ("how", Text), ("to", Int)]),
     (
         "sanction.zap",

@@ -2,6 +2,7 @@
 
 mod bundle;
 mod diagnostic;
+mod fault;
 mod files;
 mod filter;
 mod map;
@@ -17,6 +18,7 @@ mod time;
 
 pub use bundle::Bundle;
 pub use diagnostic::{Diagnostic, Severity, nearest, suggest};
+pub use fault::FaultSpec;
 pub use files::{FilesSpec, PublishMode};
 pub use params::{ParamDoc, ParamType, ParamValue, Params};
 pub use question::QuestionSpec;
@@ -139,6 +141,14 @@ impl Scenario {
     #[must_use]
     pub fn files(&self, params: &Params) -> Option<FilesSpec> {
         self.spec(params).ok().and_then(|spec| spec.files)
+    }
+
+    /// What goes wrong around the agents.
+    #[must_use]
+    pub fn faults(&self, params: &Params) -> Vec<FaultSpec> {
+        self.spec(params)
+            .map(|spec| spec.faults)
+            .unwrap_or_default()
     }
 
     /// What the scenario asks its agents.

@@ -3,6 +3,7 @@
 
 use super::bundle::Bundle;
 use super::diagnostic::suggest;
+use super::fault;
 use super::files;
 use super::map::{self, Space, kind_named};
 use super::metric;
@@ -60,6 +61,8 @@ pub(super) fn read(root: &Table<'_>, bundle: &Bundle) -> Option<Spec> {
     }
     let questions = question::read(root, &groups);
     let files = files::read(root, bundle);
+    let names: Vec<String> = seats.iter().flat_map(SeatGroup::names).collect();
+    let faults = fault::read(root, &names);
     let spec = Spec {
         name: name?,
         title: title?,
@@ -78,6 +81,7 @@ pub(super) fn read(root: &Table<'_>, bundle: &Bundle) -> Option<Spec> {
         end,
         questions,
         files,
+        faults,
     };
     if let Some(matrix) = &spec.mechanics.matrix {
         matrix.check_size(reader, spec.seat_count());

@@ -1,5 +1,6 @@
 //! The typed scenario: what every table of scenario.toml says, once it is read. Data only.
 
+use super::fault::FaultSpec;
 use super::files::FilesSpec;
 use super::filter::Filter;
 use super::map::Space;
@@ -162,6 +163,18 @@ pub(crate) struct Spec {
     pub(crate) end: Vec<EndWhen>,
     pub(crate) questions: Vec<QuestionSpec>,
     pub(crate) files: Option<FilesSpec>,
+    pub(crate) faults: Vec<FaultSpec>,
+}
+
+impl SeatGroup {
+    /// The names of its seats, in their order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
+        let plain = self.count == 1 && !self.numbered;
+        (1..=self.count).map(move |number| match plain {
+            true => self.name.clone(),
+            false => format!("{}-{number}", self.name),
+        })
+    }
 }
 
 impl Spec {

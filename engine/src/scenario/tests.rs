@@ -380,7 +380,7 @@ fn metrics_and_end() {
         "events = \"harvest.ate\"",
         "events = \"harvest.eat\"",
         expect![[r#"
-            scenario.toml:52:10: `metric[1].events` is "harvest.eat" (expected one of seat.late, seat.absent, seat.back, seat.exited, seat.told, seat.seated, world.set, world.not-set, seat.thinking, speech.said, sanction.zap, sanction.hit, harvest.ate, harvest.grew, matrix.played, matrix.skipped, file.published, file.refused, file.leased, file.released, file.expired, report.made); did you mean `harvest.ate`?
+            scenario.toml:52:10: `metric[1].events` is "harvest.eat" (expected one of seat.late, seat.absent, seat.back, seat.exited, seat.told, seat.seated, world.set, world.not-set, seat.thinking, fault.struck, fault.over, speech.said, sanction.zap, sanction.hit, harvest.ate, harvest.grew, matrix.played, matrix.skipped, file.published, file.refused, file.leased, file.released, file.expired, report.made); did you mean `harvest.ate`?
         "#]],
     );
     check(

@@ -210,13 +210,7 @@ impl World {
 fn seat_infos(spec: &Spec) -> Vec<SeatInfo> {
     let mut seats = Vec::with_capacity(spec.seat_count());
     for group in &spec.seats {
-        for number in 1..=group.count {
-            let plain = group.count == 1 && !group.numbered;
-            let name = if plain {
-                group.name.clone()
-            } else {
-                format!("{}-{number}", group.name)
-            };
+        for name in group.names() {
             seats.push(SeatInfo {
                 name,
                 group: group.name.clone(),

@@ -37,6 +37,8 @@ pub(super) fn words(of: &Recording, inputs: Vec<SeatInput>) -> BTreeMap<String, 
             // Whom the host asks follows from its time mode and is no doing of anybody.
             InputBody::Turn | InputBody::Unseen => continue,
             InputBody::Thought { ms, tokens } => vec![format!("thought {ms} ms, {tokens} tokens")],
+            InputBody::Fault { kind, .. } => vec![format!("fault {}", kind.word())],
+            InputBody::FaultOver { kind, .. } => vec![format!("fault {} over", kind.word())],
             InputBody::File(fact) => {
                 let news = serde_json::to_string(&fact.news).unwrap_or_default();
                 vec![format!("file {} {news}", fact.path)]

@@ -24,7 +24,8 @@ export function groupOf(name: string): Group | null {
     case "agent.answer": return "answers";
     case "agent.tool": return "tools";
     case "action.rejected": return "rejections";
-    case "agent.fault": case "agent.status": case "agent.budget": case "seat.late": case "seat.absent": case "seat.back": return "trouble";
+    case "agent.fault": case "agent.status": case "agent.budget": case "seat.late": case "seat.absent": case "seat.back":
+    case "fault.struck": case "fault.over": return "trouble";
     case "agent.log": return "logs";
     case "file.published": case "file.refused": case "file.leased": case "file.released": case "file.expired": return "files";
     case "harvest.grew": return null;
@@ -112,6 +113,9 @@ export function sentence(event: FeedEvent, name: (seat: number | null) => string
       const choice = typeof data["choice"] === "string" ? data["choice"] : typeof data["mine"] === "string" ? data["mine"] : "plays";
       return `${choice} against ${name(event.other)}`;
     }
+    case "fault.struck": return `is struck by a fault of the scenario: ${event.text ?? ""}`;
+    case "fault.over": return `is rid of the fault ${event.text ?? ""}`;
+    case "seat.thinking": return `pays for its thinking: its act takes effect ${String(data["ticks"])} ticks later`;
     case "seat.late": return event.text ?? "was late";
     case "seat.absent": return event.text ?? "is absent: nobody waits for it until it speaks";
     case "seat.back": return event.text ?? "is back";

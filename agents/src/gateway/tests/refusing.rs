@@ -40,6 +40,28 @@ async fn a_wrong_token_is_refused_and_nothing_reaches_the_upstream() {
 }
 
 #[tokio::test]
+async fn a_seat_that_is_cut_off_is_refused_until_it_is_not() {
+    let mut scene = Scene::new().await;
+    let bars = scene.gateway.bars();
+    bars.set(3, true);
+    let refused = scene.client().await.send(messages()).await;
+    let (status, kind, message) = refusal(refused).await;
+    assert_eq!((status, kind.as_str()), (503, "api_error"));
+    assert!(message.contains("cut off"), "{message}");
+    assert!(matches!(scene.call().await.outcome, Outcome::Refused));
+    // Others pass meanwhile, and it does afterwards.
+    let others = Request::post("/v1/messages")
+        .header("x-api-key", BOB)
+        .body(full("{}"))
+        .unwrap();
+    let (_, response) = scene.exchange(others, Response::new(full("ok"))).await;
+    assert_eq!(text(response).await, "ok");
+    bars.set(3, false);
+    let (_, response) = scene.exchange(messages(), Response::new(full("ok"))).await;
+    assert_eq!(text(response).await, "ok");
+}
+
+#[tokio::test]
 async fn a_client_that_writes_all_before_it_reads_gets_the_words() {
     let scene = Scene::new().await;
     // More than the system holds between two sockets: writing ends only if the door reads.
