@@ -15,7 +15,7 @@ pub(super) struct Csv<W> {
 }
 
 impl<W: Write> Csv<W> {
-    pub(super) fn new(mut out: W, columns: &[Column]) -> io::Result<Csv<W>> {
+    pub(super) fn new(mut out: W, columns: &[Column<'_>]) -> io::Result<Csv<W>> {
         let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
         out.write_all((names.join(",") + "\r\n").as_bytes())?;
         let line = String::new();

@@ -10,11 +10,11 @@ use super::table::{Cell, Column};
 /// Writes a table.
 pub(super) struct JsonLines<W> {
     out: W,
-    columns: &'static [Column],
+    columns: &'static [Column<'static>],
 }
 
 impl<W: Write> JsonLines<W> {
-    pub(super) fn new(out: W, columns: &'static [Column]) -> JsonLines<W> {
+    pub(super) fn new(out: W, columns: &'static [Column<'static>]) -> JsonLines<W> {
         JsonLines { out, columns }
     }
 }
@@ -30,7 +30,7 @@ impl<W: Write> Sink for JsonLines<W> {
     }
 }
 
-struct Object<'a>(&'static [Column], &'a [Cell]);
+struct Object<'a>(&'static [Column<'static>], &'a [Cell]);
 
 impl Serialize for Object<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {

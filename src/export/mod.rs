@@ -147,6 +147,25 @@ pub enum ExportError {
     },
 }
 
+/// Writes a table of its own as Parquet: one that is no part of a recording.
+///
+/// # Errors
+/// The system's, while writing.
+pub fn write_parquet<W: Write + Send + 'static>(
+    out: W,
+    name: &str,
+    doc: &str,
+    columns: &[Column<'_>],
+    rows: impl Iterator<Item = Vec<Cell>>,
+) -> io::Result<()> {
+    let mut sink = Box::new(self::parquet::Parquet::new(out, name, doc, columns)?);
+    for row in rows {
+        debug_assert_eq!(row.len(), columns.len());
+        sink.row(&row)?;
+    }
+    sink.finish()
+}
+
 /// Writes rows in one format.
 trait Sink {
     /// Writes a row, whose cells fit the columns.
@@ -218,6 +237,11 @@ fn sink<W: Write + Send + 'static>(
     Ok(match format {
         Format::Csv => Box::new(self::csv::Csv::new(out, table.columns)?),
         Format::Jsonl => Box::new(self::jsonl::JsonLines::new(out, table.columns)),
-        Format::Parquet => Box::new(self::parquet::Parquet::new(out, table)?),
+        Format::Parquet => {
+            let Table {
+                name, doc, columns, ..
+            } = table;
+            Box::new(self::parquet::Parquet::new(out, name, doc, columns)?)
+        }
     })
 }

@@ -16,7 +16,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::Type;
 
 use super::Sink;
-use super::table::{Cell, Column, Kind, Table};
+use super::table::{Cell, Column, Kind};
 
 /// Rows of a row group at most.
 const GROUP_ROWS: usize = 64 * 1024;
@@ -46,18 +46,20 @@ enum Values {
 }
 
 impl<W: Write + Send> Parquet<W> {
-    pub(super) fn new(out: W, table: &Table) -> io::Result<Parquet<W>> {
-        let fields = table.columns.iter().map(field);
-        let schema = Type::group_type_builder(table.name)
+    pub(super) fn new(
+        out: W,
+        name: &str,
+        doc: &str,
+        columns: &[Column<'_>],
+    ) -> io::Result<Parquet<W>> {
+        let fields = columns.iter().map(field);
+        let schema = Type::group_type_builder(name)
             .with_fields(fields.collect::<Result<_, _>>().map_err(wrong)?)
             .build()
             .map_err(wrong)?;
         let words = vec![
-            KeyValue::new("formicarium.table".to_owned(), table.doc.to_owned()),
-            KeyValue::new(
-                "formicarium.columns".to_owned(),
-                columns_json(table.columns),
-            ),
+            KeyValue::new("formicarium.table".to_owned(), doc.to_owned()),
+            KeyValue::new("formicarium.columns".to_owned(), columns_json(columns)),
         ];
         let properties = WriterProperties::builder()
             .set_compression(Compression::SNAPPY)
@@ -66,7 +68,7 @@ impl<W: Write + Send> Parquet<W> {
         let writer = SerializedFileWriter::new(out, Arc::new(schema), Arc::new(properties));
         Ok(Parquet {
             writer: writer.map_err(wrong)?,
-            buffers: table.columns.iter().map(Buffer::new).collect(),
+            buffers: columns.iter().map(Buffer::new).collect(),
             rows: 0,
             bytes: 0,
         })
@@ -108,7 +110,7 @@ impl<W: Write + Send> Sink for Parquet<W> {
 }
 
 impl Buffer {
-    fn new(column: &Column) -> Buffer {
+    fn new(column: &Column<'_>) -> Buffer {
         Buffer {
             levels: column.nullable.then(Vec::new),
             values: match column.kind {
@@ -168,7 +170,7 @@ impl Buffer {
     }
 }
 
-fn field(column: &Column) -> Result<Arc<Type>, ParquetError> {
+fn field(column: &Column<'_>) -> Result<Arc<Type>, ParquetError> {
     let (physical, logical) = match column.kind {
         Kind::Int => (Physical::INT64, None),
         Kind::UInt => (Physical::INT64, Some(LogicalType::integer(64, false))),
@@ -189,8 +191,8 @@ fn field(column: &Column) -> Result<Arc<Type>, ParquetError> {
 }
 
 /// What columns mean, for who has the file and not the document.
-fn columns_json(columns: &[Column]) -> String {
-    let column = |column: &Column| {
+fn columns_json(columns: &[Column<'_>]) -> String {
+    let column = |column: &Column<'_>| {
         serde_json::json!({
             "name": column.name, "type": column.kind.word(), "unit": column.unit, "doc": column.doc,
         })
@@ -215,7 +217,7 @@ mod tests {
     use parquet::file::reader::{FileReader, SerializedFileReader};
     use parquet::record::RowAccessor;
 
-    const COLUMNS: [Column; 3] = [
+    const COLUMNS: [Column<'static>; 3] = [
         column("n", Kind::Int, "", ""),
         column("text", Kind::Text, "", "").or_null(),
         column("flag", Kind::Bool, "", "").or_null(),
@@ -242,14 +244,8 @@ mod tests {
     fn a_long_table_is_many_groups_and_comes_back_row_by_row() {
         let rows = 2 * GROUP_ROWS + 10;
         let path = std::env::temp_dir().join(format!("formicarium-parquet-{}", std::process::id()));
-        let table = Table {
-            name: "t",
-            doc: "",
-            columns: &COLUMNS,
-            source: crate::export::table::Source::Run,
-        };
         let file = std::fs::File::create(&path).expect("a file");
-        let mut sink = Box::new(Parquet::new(file, &table).expect("a table"));
+        let mut sink = Box::new(Parquet::new(file, "t", "", &COLUMNS).expect("a table"));
         for n in 0..rows {
             sink.row(&row(n)).expect("written");
             assert!(sink.rows < GROUP_ROWS, "no more is held than a group");

@@ -219,7 +219,7 @@ fn metrics(
 }
 
 /// What SQLite holds, as the column wants it where that loses nothing. What does not fit is found by the check.
-fn cell(value: ValueRef<'_>, column: &Column) -> Cell {
+fn cell(value: ValueRef<'_>, column: &Column<'_>) -> Cell {
     match (value, column.kind) {
         (ValueRef::Null, _) => Cell::Null,
         (ValueRef::Integer(value), Kind::Bool) if value == 0 || value == 1 => {

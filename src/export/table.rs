@@ -35,17 +35,17 @@ impl Kind {
 
 /// One column.
 #[derive(Debug, Clone, Copy)]
-pub struct Column {
+pub struct Column<'a> {
     /// Its name, in snake_case.
-    pub name: &'static str,
+    pub name: &'a str,
     /// What it holds.
     pub kind: Kind,
     /// What its numbers count; empty for none.
-    pub unit: &'static str,
+    pub unit: &'a str,
     /// Whether a cell may be empty.
     pub nullable: bool,
     /// What it says, and when it is empty.
-    pub doc: &'static str,
+    pub doc: &'a str,
 }
 
 /// One table.
@@ -56,7 +56,7 @@ pub struct Table {
     /// What a row is.
     pub doc: &'static str,
     /// Its columns in order.
-    pub columns: &'static [Column],
+    pub columns: &'static [Column<'static>],
     /// Where its rows come from.
     pub(super) source: Source,
 }
@@ -119,7 +119,7 @@ pub(super) const fn column(
     kind: Kind,
     unit: &'static str,
     doc: &'static str,
-) -> Column {
+) -> Column<'static> {
     Column {
         name,
         kind,
@@ -129,8 +129,9 @@ pub(super) const fn column(
     }
 }
 
-impl Column {
-    pub(super) const fn or_null(mut self) -> Column {
+impl Column<'_> {
+    /// The same, whose cells may be empty.
+    pub const fn or_null(mut self) -> Self {
         self.nullable = true;
         self
     }
