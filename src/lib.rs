@@ -1,7 +1,7 @@
 //! The Formicarium host: the only place that knows both the engine and the agents.
 //!
 //! A table of contents: `library` finds scenarios, `cast` seats agents, `run` drives a run,
-//! `recorder` keeps it, `export` writes it as tables, `feed` shows it, `page` holds the embedded viewer, `cli` is the command line.
+//! `recorder` keeps it, `export` writes it as tables, `sweep` makes many, `feed` shows it, `page` holds the embedded viewer, `cli` is the command line.
 
 pub mod cast;
 pub mod cli;
@@ -11,3 +11,4 @@ pub mod library;
 mod page;
 pub mod recorder;
 pub mod run;
+pub mod sweep;

@@ -18,6 +18,7 @@ use thiserror::Error;
 #[include = "agents/examples/*.py"]
 #[include = "agents/examples/*.sh"]
 #[exclude = "*.svg"]
+#[exclude = "scenarios/*/sweeps/**"]
 #[exclude = "**/__pycache__/**"]
 struct Shipped;
 
@@ -192,8 +193,10 @@ fn read_folder(folder: &Path) -> Result<Source, LibraryError> {
                     why: "its name is not UTF-8; rename it".into(),
                 });
             };
-            // Hidden files and caches are no part of a scenario.
-            if name.starts_with('.') || name == "__pycache__" || name == "node_modules" {
+            // Hidden files and caches are no part of a scenario; nor are sweeps over it, which people edit while the
+            // scenario's digest must stay.
+            let cache = name.starts_with('.') || name == "__pycache__" || name == "node_modules";
+            if cache || (depth == 0 && name == "sweeps") {
                 continue;
             }
             let inner = format!("{prefix}{name}");

@@ -21,6 +21,7 @@ mod resume;
 mod run;
 mod runs;
 mod seal;
+mod sweep;
 mod table;
 mod verify;
 
@@ -98,6 +99,8 @@ enum Command {
     Cost(cost::CostArgs),
     /// Read the files that the agents of a run shared: any version of any file.
     Files(files::FilesArgs),
+    /// Run a scenario many times: casts, a grid of parameters, seeds; on all cores, into one table. Goes on where it was stopped.
+    Sweep(sweep::SweepArgs),
     /// Write a recording as tables (Parquet, CSV, JSON Lines), or as a page that plays it.
     Export(export::ExportArgs),
     /// Show which agent programs this machine has, how many seats of each it can hold, and how they can be kept apart.
@@ -126,6 +129,7 @@ pub fn main() -> ExitCode {
         Command::Runs(args) => runs::run(&args),
         Command::Cost(args) => cost::run(&args),
         Command::Files(args) => files::run(&args),
+        Command::Sweep(args) => sweep::run(args),
         Command::Export(args) => export::run(&args),
         Command::Doctor(args) => doctor::run(&args),
     };

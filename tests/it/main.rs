@@ -27,6 +27,7 @@ mod seats;
 mod shared_feed;
 mod storm;
 mod story;
+mod sweep;
 mod time;
 mod verify;
 mod versions;
