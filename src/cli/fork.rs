@@ -102,6 +102,7 @@ pub(super) fn plan(mut args: Branch) -> Result<Plan, ResumeError> {
         let tick = args.at;
         return Err(SeekError::Beyond { tick, last }.into());
     }
+    let level = resume::level(&args.changes, &parent.meta)?;
     // The hash of the tick that both share; made again, so that a damaged parent is found before it is copied.
     let (mut world, _) = world_at(&parent, args.at, args.at)?;
     if let Some(ticks) = parent.meta.options.ticks {
@@ -171,7 +172,7 @@ pub(super) fn plan(mut args: Branch) -> Result<Plan, ResumeError> {
     let lock = RunLock::take(&dir)?;
     fork::branch(&parent, &dir, meta, &sessions)?;
     let recording = Recording::open(&dir)?;
-    resume::plan(&args.changes, &recording, dir, lock)
+    resume::plan(&args.changes, level, &recording, dir, lock)
 }
 
 /// Parameters that the world takes at that tick.

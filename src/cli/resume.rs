@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use formicarium_agents::Nursery;
+use formicarium_agents::isolation::Level;
 use formicarium_agents::isolation::uid::UidRange;
 use formicarium_engine::Mode;
 use thiserror::Error;
@@ -16,7 +17,7 @@ use super::{Exit, LogFormat, fail};
 use crate::library;
 use crate::recorder::reader::Recording;
 use crate::recorder::seek::SeekError;
-use crate::recorder::{self, RecorderError, RunEnd, sealed};
+use crate::recorder::{self, RecorderError, RunEnd, RunMeta, sealed};
 use crate::run::lock::{LockError, RunLock, await_gone};
 use crate::run::past::Past;
 use crate::run::seclusion::{self, SeclusionError, Wanted};
@@ -141,25 +142,31 @@ fn find(args: &ResumeArgs) -> Result<Found, ResumeError> {
         let path = recording.path().to_owned();
         return Err(RecorderError::Sealed { path }.into());
     }
-    let plan = plan(&args.changes, &recording, dir, lock)?;
+    let level = level(&args.changes, &recording.meta)?;
+    let plan = plan(&args.changes, level, &recording, dir, lock)?;
     Ok(Found::Open(Box::new(plan)))
 }
 
-/// The plan by which a recording goes on.
-pub(super) fn plan(
-    args: &Changes,
-    recording: &Recording,
-    dir: PathBuf,
-    lock: RunLock,
-) -> Result<Plan, ResumeError> {
-    let meta = recording.meta.clone();
+/// How a recording's seats are kept apart from now on. For a process with one thread, so before any world: its engine may
+/// start some.
+pub(super) fn level(args: &Changes, meta: &RunMeta) -> Result<Level, ResumeError> {
     let wanted = match args.isolation {
         Some(wanted) => wanted,
         None => clap::ValueEnum::from_str(&meta.isolation, false)
             .map_err(|_| ResumeError::Level(meta.isolation.clone()))?,
     };
-    // Probing wants a process with one thread, and there is only this one yet.
-    let level = seclusion::level(Some(wanted), args.uids)?;
+    Ok(seclusion::level(Some(wanted), args.uids)?)
+}
+
+/// The plan by which a recording goes on.
+pub(super) fn plan(
+    args: &Changes,
+    level: Level,
+    recording: &Recording,
+    dir: PathBuf,
+    lock: RunLock,
+) -> Result<Plan, ResumeError> {
+    let meta = recording.meta.clone();
     await_gone(&dir)?;
 
     let mut options = meta.options.clone();

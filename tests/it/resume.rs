@@ -320,9 +320,11 @@ fn agents_of_a_killed_host_end_before_the_next_one_begins() {
     let agent = format!("*=python3 {}", agent.display());
     let out = folder.path("run");
     let args = ["commons", "--agent", &agent, "--ticks", "0"];
-    let live = Live::start(&out, &args);
+    let mut live = Live::start(&out, &args);
     live.until("SELECT count(*) FROM ticks", 3);
     kill(Pid::from_raw(live.child.id() as i32), Signal::SIGKILL).expect("our own child");
+    // It holds the run until it is gone; its agents may outlive it.
+    live.wait();
     let resumed = Command::new(crate::host::binary())
         .args([
             "resume",
