@@ -9,7 +9,7 @@ AGENTS := $(or $(CARGO_TARGET_DIR),target)/agents
 MCP := $(or $(CARGO_TARGET_DIR),target)/mcp
 EXPORT := $(or $(CARGO_TARGET_DIR),target)/export
 
-.PHONY: run build agents viewer test test-all test-agents test-tools test-viewer test-rust test-export test-page bench storm image image-test lint fmt bless bless-format clean
+.PHONY: run build agents viewer test test-all test-agents test-tools test-viewer test-rust test-export test-page bench storm generated image image-test lint fmt bless bless-format clean
 
 ## Build everything and watch eight harvesters share a field of apples. Others than these: make run CAST=greedy
 run: build
@@ -80,6 +80,14 @@ storm: build
 	FORMICARIUM_STORM_ROUNDS=$(KILLS) $(CARGO) test --locked -p formicarium-agents --test storm
 	FORMICARIUM_BIN=$(abspath $(BIN)) FORMICARIUM_STORM_ROUNDS=$(KILLS) $(CARGO) test --locked --test it storm -- --nocapture
 	FORMICARIUM_BIN=$(abspath $(BIN)) python3 scenarios/commons/claims.py --seeds $(SEEDS)
+
+## COUNT generated scenarios, from the number SEED on: run, replayed, cut at keyframes, recorded, verified, forked, with equal
+## hashes each time. A failure names its number; SEED=NUMBER COUNT=1 makes it alone.
+COUNT ?= 1000
+SEED ?= 1
+generated: build
+	FORMICARIUM_BIN=$(abspath $(BIN)) FORMICARIUM_GENERATED_COUNT=$(COUNT) FORMICARIUM_GENERATED_SEED=$(SEED) \
+	  $(CARGO) test --locked --test it generated -- --nocapture
 
 ## The image of the Dockerfile without a Docker engine: by Podman, on bases made by debootstrap. As root, on Debian.
 IMAGE ?= formicarium

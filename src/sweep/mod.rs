@@ -1,7 +1,7 @@
 //! Many runs of one scenario on this machine: casts, a grid of parameters and seeds, each run a process of its own.
 //!
-//! `read` reads SWEEP.toml and checks all of it, `grid` makes its cells, `state` tells how far a cell's run is, `drive` starts
-//! the runs, `table` gathers them into one Parquet file, `plot` draws that. Knows runs by their command line and their
+//! `read` reads SWEEP.toml and checks all of it, `grid` makes its cells, `state` tells how far a cell's run is, `drive`
+//! starts the runs, `table` gathers them into one Parquet file, `plot` draws that. Knows runs by their command line and their
 //! recordings only; must not know what happens inside of one. docs/sweep.md is for its users.
 
 pub mod drive;

@@ -37,8 +37,8 @@ pub fn block<T>(future: impl Future<Output = T>) -> T {
     })
 }
 
-async fn connect(live: &Live) -> Socket {
-    let mut request = format!("ws://{}/feed", live.address())
+async fn connect(address: &str) -> Option<Socket> {
+    let mut request = format!("ws://{address}/feed")
         .into_client_request()
         .expect("an address");
     request.headers_mut().insert(
@@ -50,12 +50,28 @@ async fn connect(live: &Live) -> Socket {
     socket
         .set_recv_buffer_size(16_384)
         .expect("a buffer of that size");
-    let address = live.address().parse().expect("an address");
-    let stream = socket.connect(address).await.expect("the host listens");
-    client_async(request, stream)
-        .await
-        .expect("the feed opens")
-        .0
+    let address = address.parse().expect("an address");
+    let stream = socket.connect(address).await.ok()?;
+    Some(client_async(request, stream).await.ok()?.0)
+}
+
+/// The highest tick that a client was shown until the host was gone; 0 if it came too late for any.
+pub async fn highest_tick(address: &str, token: &str) -> u64 {
+    let Some(mut socket) = connect(address).await else {
+        return 0;
+    };
+    let hello = json!({"type": "hello", "proto": "formicarium.observe.v1", "token": token});
+    if socket.send(Message::text(hello.to_string())).await.is_err() {
+        return 0;
+    }
+    let mut highest = 0;
+    loop {
+        match next(&mut socket).await {
+            Got::Data { tick, .. } => highest = highest.max(tick),
+            Got::Control(_) => {}
+            Got::Closed(_) => return highest,
+        }
+    }
 }
 
 async fn say(socket: &mut Socket, message: Value) {
@@ -66,7 +82,7 @@ async fn say(socket: &mut Socket, message: Value) {
 }
 
 pub async fn hello(live: &Live, more: Value) -> Socket {
-    let mut socket = connect(live).await;
+    let mut socket = connect(live.address()).await.expect("the feed opens");
     let mut hello =
         json!({"type": "hello", "proto": "formicarium.observe.v1", "token": live.token()});
     for (key, value) in more.as_object().expect("an object") {

@@ -15,6 +15,7 @@ mod fault;
 mod faults;
 mod feed;
 mod fork;
+mod generated;
 mod golden_format;
 mod goldens;
 mod host;

@@ -3,8 +3,9 @@
 //! `FORMICARIUM_RESUME_KILLS` sets the kills of each scenario, `FORMICARIUM_RESUME_SEED` the seed, which is printed.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use formicarium::recorder::writer::Recorder;
@@ -21,6 +22,10 @@ use crate::storm::{check::Check, from_environment};
 const KILLS: u64 = 6;
 /// A host that goes on for so long hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+fn kills() -> u64 {
+    from_environment("FORMICARIUM_RESUME_KILLS").unwrap_or(KILLS)
+}
 
 /// Plays anything that has actions with a choice, by a state that it keeps by `remember`: all that it has seen counts.
 const AGENT: &str = r#"
@@ -46,6 +51,33 @@ for line in sys.stdin:
         break
 "#;
 
+/// Watches the host whose log this is, as soon as it says where; the highest tick that it was shown until that was gone.
+fn watch(log: PathBuf) -> JoinHandle<u64> {
+    std::thread::spawn(move || {
+        let began = Instant::now();
+        let link = loop {
+            let text = fs::read_to_string(&log).unwrap_or_default();
+            if let Some((_, rest)) = text.split_once("http://")
+                && let Some((link, _)) = rest.split_once('\n')
+            {
+                break link.to_owned();
+            }
+            // It was killed before it said so, or had nothing to show any more.
+            if began.elapsed() > Duration::from_secs(2) {
+                return 0;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        };
+        let (address, token) = link.split_once("/#token=").expect("a link");
+        crate::feed::block(crate::feed::highest_tick(address, token))
+    })
+}
+
+/// Ticks of a run that is killed so often that it lasts as long.
+fn ticks(usual: u64, each: u64, kills: u64) -> String {
+    usual.max(each * kills).to_string()
+}
+
 /// Starts a run and resumes it until it ends, killing its host so many times. Its last words, and how often it was killed
 /// before the run was over.
 fn killed(out: &Path, args: &[&str], kills: u64, longest_ms: u64) -> (Value, u64) {
@@ -55,6 +87,7 @@ fn killed(out: &Path, args: &[&str], kills: u64, longest_ms: u64) -> (Value, u64
     });
     println!("resume: seed {seed}, {kills} kills");
     let mut random = crate::storm::random(seed);
+    let mut shown = 0;
     let folder = out.to_str().expect("UTF-8");
     let first = [&["run"], args, &["--out", folder]].concat();
     let next = ["resume", folder];
@@ -67,11 +100,12 @@ fn killed(out: &Path, args: &[&str], kills: u64, longest_ms: u64) -> (Value, u64
         let words: &[&str] = if has_begun { &next } else { &first };
         let log = out.with_extension("log");
         let mut host = formicarium(words)
-            .args(["--headless", "--json"])
+            .args(["--port", "0", "--json"])
             .stdout(Stdio::piped())
             .stderr(fs::File::create(&log).expect("a log"))
             .spawn()
             .expect("the host starts");
+        let spectator = watch(log.clone());
         let began = Instant::now();
         let life = match done == kills {
             true => PATIENCE,
@@ -97,12 +131,26 @@ fn killed(out: &Path, args: &[&str], kills: u64, longest_ms: u64) -> (Value, u64
                 assert!(status.success(), "{}", said());
                 let done_by = host.wait_with_output().expect("its words");
                 let summary = serde_json::from_slice(&done_by.stdout).expect("a summary");
+                let seen = spectator.join().expect("a spectator");
+                assert!(query_int(out, "SELECT max(tick) FROM inputs") >= seen as i64);
+                println!("resume: {shown} of {done} killed hosts had shown ticks to a spectator");
                 return (summary, done);
             }
             None => {
                 assert!(done < kills, "it hangs: {}", said());
                 host.kill().expect("our own child");
                 host.wait().expect("our own child");
+                // What a spectator was shown is never taken back.
+                let seen = spectator.join().expect("a spectator");
+                if seen > 0 {
+                    shown += 1;
+                    let there = query_int(out, "SELECT max(tick) FROM inputs");
+                    assert!(
+                        there >= seen as i64,
+                        "tick {seen} was shown, {there} is recorded: {}",
+                        said()
+                    );
+                }
             }
         }
     }
@@ -121,9 +169,8 @@ fn goes_on_alike(name: &str, args: &[&str], longest_ms: u64) {
     .concat();
     let whole = folder.path("whole");
     let summary = run(&whole, &args);
-    let kills = from_environment("FORMICARIUM_RESUME_KILLS").unwrap_or(KILLS);
     let out = folder.path("killed");
-    let (after, times) = killed(&out, &args, kills, longest_ms);
+    let (after, times) = killed(&out, &args, kills(), longest_ms);
     assert_eq!(after["hash"], summary["hash"], "after {times} kills");
     assert_eq!(after["end"], summary["end"]);
     assert_replays(&out);
@@ -140,12 +187,20 @@ fn goes_on_alike(name: &str, args: &[&str], longest_ms: u64) {
 
 #[test]
 fn commons_comes_to_the_same() {
-    goes_on_alike("resume-commons", &["commons", "--ticks", "600"], 700);
+    goes_on_alike(
+        "resume-commons",
+        &["commons", "--ticks", &ticks(600, 150, kills())],
+        700,
+    );
 }
 
 #[test]
 fn axelrod_comes_to_the_same() {
-    goes_on_alike("resume-axelrod", &["axelrod", "--ticks", "600"], 700);
+    goes_on_alike(
+        "resume-axelrod",
+        &["axelrod", "--ticks", &ticks(600, 150, kills())],
+        700,
+    );
 }
 
 /// Who is first is chance here, and leases end with their host: what holds is that nothing acknowledged is lost, and that
@@ -154,10 +209,15 @@ fn axelrod_comes_to_the_same() {
 fn the_workshop_loses_nothing() {
     let folder = Folder::new("resume-workshop");
     let out = folder.path("run");
-    let kills = from_environment("FORMICARIUM_RESUME_KILLS").unwrap_or(KILLS);
-    let args = ["workshop", "--set", "ticks=40", "--deadline", "60s"];
-    let (summary, times) = killed(&out, &args, kills, 700);
-    assert_eq!(summary["end"], "tick 40 of 40 reached", "{summary}");
+    let last = ticks(40, 8, kills());
+    let set = format!("ticks={last}");
+    let args = ["workshop", "--set", &set, "--deadline", "60s"];
+    let (summary, times) = killed(&out, &args, kills(), 700);
+    assert_eq!(
+        summary["end"],
+        format!("tick {last} of {last} reached"),
+        "{summary}"
+    );
     assert_replays(&out);
     let (recorder, _) = Recorder::reopen(&out).expect("a recording");
     let journal = recorder.journal().expect("a journal");
