@@ -272,7 +272,10 @@ fn one(
 ) -> Result<Outcome, SweepError> {
     let cell = &sweep.cells[index];
     let (dir, log) = (place.dir(cell), place.log(cell));
-    let arguments = match free(&dir).and_then(|()| state::look(sweep, cell, &dir))? {
+    if !is_free(shared, &dir)? {
+        return Ok(Outcome::Stopped);
+    }
+    let arguments = match state::look(sweep, cell, &dir)? {
         State::Ended(_) => return Ok(Outcome::Ended),
         State::Deserted(words) => return Ok(Outcome::Failed(words)),
         State::Open => resume_arguments(&dir),
@@ -299,10 +302,13 @@ fn one(
     Ok(Outcome::Failed(last_words(status, &log)))
 }
 
-/// Waits until no host is in a folder: one whose sweep was killed ends by itself.
-fn free(dir: &Path) -> Result<(), SweepError> {
+/// Waits until no host is in a folder: one whose sweep was killed ends by itself. False if the sweep is being stopped.
+fn is_free(shared: &Mutex<Shared>, dir: &Path) -> Result<bool, SweepError> {
     let began = Instant::now();
     while dir.exists() {
+        if hold(shared).stopping {
+            return Ok(false);
+        }
         match RunLock::take(dir) {
             Ok(_) => break,
             Err(LockError::Held { .. }) if began.elapsed() < GOING => {
@@ -311,7 +317,7 @@ fn free(dir: &Path) -> Result<(), SweepError> {
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 fn words(words: &[&str]) -> Vec<String> {
