@@ -274,7 +274,7 @@ fn wrong_clients_are_told_why_and_closed() {
             (Message::binary(vec![0; 100]), 4400),
             (Message::text("x".repeat(100_000)), 4400),
         ] {
-            let mut socket = connect(&live).await;
+            let mut socket = connect(live.address()).await.expect("the feed opens");
             socket.send(message.clone()).await.expect("sent");
             let Got::Control(error) = next(&mut socket).await else { panic!("an error for {code}") };
             assert_eq!((error["type"].as_str(), error["code"].as_u64()), (Some("error"), Some(code)), "{error}");

@@ -29,6 +29,7 @@ pub fn make(number: u64, stream: u8, world: &World, ticks: u64, files: bool) -> 
                 }
             }
             TickInput {
+                set: Vec::new(),
                 tick,
                 seats: inputs,
             }
@@ -49,6 +50,17 @@ fn body(rng: &mut ChaCha8Rng, world: &World, files: bool) -> InputBody {
             path: ["toc.md", "one/text.md", "new.md"][rng.random_range(0..3)].into(),
             news: news(rng),
         }),
+        18 => InputBody::Told {
+            text: "be quick".into(),
+        },
+        19 => InputBody::Seated {
+            agent: "builtin:noop".into(),
+        },
+        20 => InputBody::Unseen,
+        21 => InputBody::Thought {
+            ms: rng.random_range(0..5000),
+            tokens: rng.random_range(0..5000),
+        },
         _ => {
             let calls = rng.random_range(0..=3);
             InputBody::Act((0..calls).map(|_| call(rng, world)).collect())

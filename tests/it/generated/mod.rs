@@ -16,7 +16,8 @@ use formicarium::recorder::reader::Recording;
 use formicarium::recorder::replay::{Verdict, replay, replay_part};
 use formicarium::recorder::writer::{Outcome, Recorder};
 use formicarium::recorder::{
-    Parent, Provenance, RunEnd, RunMeta, SeatMeta, fingerprint, fork, hash_text, seek, verify,
+    Changes, Parent, Provenance, RunEnd, RunMeta, SeatMeta, fingerprint, fork, hash_text, seek,
+    verify,
 };
 use formicarium_engine::{Params, SEMANTICS, Scenario, TickInput, TickOutput, World};
 use rand::RngExt;
@@ -232,6 +233,8 @@ fn a_hundred_of_them_meet_every_event() {
             "seat.back",
             "seat.exited",
             "seat.late",
+            "seat.seated",
+            "seat.told",
             "speech.said",
         ]
     );
@@ -244,6 +247,7 @@ fn meta(game: &Game, world: &World, run: &str) -> RunMeta {
         group: seat.group.clone(),
         agent: "generated".into(),
         session: None,
+        session_from: None,
     });
     let meta = json!({
         "run": run, "scenario": game.scenario.name(), "scenario_digest": digest.to_string(), "seed": game.made.seed,
@@ -350,8 +354,10 @@ fn any_scenario_is_recorded_replayed_and_forked_with_equal_hashes() {
                 run: whole.run.clone(),
                 tick: cut,
                 hash: at.hash,
+                history: None,
+                changes: Changes::default(),
             });
-            fork::branch(&recording, cut, &dir, &branch).expect("a fork");
+            fork::branch(&recording, &dir, branch, &[]).expect("a fork");
             let (recorder, meta) = Recorder::reopen(&dir).expect("the fork");
             recorder.go_on(meta);
             let rest = inputs::make(number, stream, &there, game.made.ticks, false);
