@@ -530,3 +530,39 @@ fn another_agent_on_the_same_body_stands_in_the_inputs() {
         ["11 1 builtin:noop", "16 2 builtin:noop"]
     );
 }
+
+#[test]
+fn the_workshop_with_another_agent_from_its_middle_on_differs_from_there() {
+    let folder = Folder::new("fork-middle");
+    let (parent, out) = (folder.path("parent"), folder.path("fork"));
+    run(&parent, &["workshop"]);
+    fork(
+        &parent,
+        &out,
+        &["--at", "12", "--agent", "writer-1=builtin:random"],
+    );
+    assert_replays(&out);
+    assert_verifies(&out);
+    assert_eq!(hashes(&out, 12), hashes(&parent, 12));
+    for sql in [
+        "SELECT sequence || ' ' || body FROM file_facts WHERE tick < 12 ORDER BY sequence",
+        "SELECT tick || ' ' || seat || ' ' || path || ' ' || kind || ' ' || coalesce(hash, '') FROM workspace_files WHERE tick < 12 \
+         ORDER BY id",
+        "SELECT tick || ' ' || name || ' ' || coalesce(text, '') FROM events WHERE tick <= 12 ORDER BY tick, n",
+    ] {
+        assert!(!query_text(&parent, sql).is_empty(), "{sql}");
+        assert_eq!(query_text(&out, sql), query_text(&parent, sql), "{sql}");
+    }
+    let names = [&parent, &out].map(|run| run.to_str().expect("UTF-8").to_owned());
+    let done = output(&["diff", &names[0], &names[1], "--json"]);
+    assert_eq!(done.status.code(), Some(3));
+    let told: Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    assert_eq!(told["inputs"]["tick"], 13, "{told}");
+    assert!(told["first"]["tick"].as_u64() >= Some(13), "{told}");
+    let parts = told["first"]["parts"].as_array();
+    assert!(parts.is_some_and(|parts| !parts.is_empty()), "{told}");
+    assert!(
+        !told["files"].as_array().expect("files").is_empty(),
+        "{told}"
+    );
+}
