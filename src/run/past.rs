@@ -177,10 +177,17 @@ impl Past {
             let name = &world.seats()[seat].name;
             let folder = recording.path().with_file_name("agents").join(name);
             // As found, where there is something.
-            workspaces.kept.push(match is_missing(&folder) {
-                true => recording.workspace_at(seat, u64::MAX)?.0,
-                false => Vec::new(),
-            });
+            let (kept, left_out) = match is_missing(&folder) {
+                true => recording.workspace_at(seat, u64::MAX)?,
+                false => <_>::default(),
+            };
+            workspaces.kept.push(kept);
+            workspaces.left_out.push(
+                left_out
+                    .iter()
+                    .filter_map(|file| Some(format!("{} ({})", file.path, file.left_out()?)))
+                    .collect(),
+            );
         }
         let past = Past {
             tick,

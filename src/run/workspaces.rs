@@ -22,6 +22,9 @@ use crate::recorder::writer::WorkspaceSink;
 /// Bytes of the seats' own files that a run keeps in all.
 pub const RUN_BYTES: u64 = 4 << 30;
 
+/// Files that are named one by one when they are missing.
+const TOLD: usize = 10;
+
 /// What a recording says of the seats' own files, for whoever goes on with it.
 #[derive(Debug, Clone, Default)]
 pub struct Past {
@@ -29,6 +32,8 @@ pub struct Past {
     pub seen: Vec<Vec<(String, Seen)>>,
     /// To be laid out where a seat has none, by seat.
     pub kept: Vec<Vec<(String, Kept)>>,
+    /// What of them is not kept, and why, by seat.
+    pub left_out: Vec<Vec<String>>,
     /// Bytes that are kept already.
     pub bytes: u64,
 }
@@ -101,6 +106,16 @@ impl Past {
         }
         let laid = restore(folder, kept).map_err(failed)?;
         tracing::info!(seat = name, files = laid, "its own files were restored");
+        if let Some(left_out) = self.left_out.get(seat).filter(|list| !list.is_empty()) {
+            let told = left_out[..left_out.len().min(TOLD)].join(", ");
+            let more = left_out.len().saturating_sub(TOLD);
+            let more = if more > 0 {
+                format!(", and {more} more")
+            } else {
+                String::new()
+            };
+            tracing::warn!(seat = name, "the recording does not have: {told}{more}");
+        }
         Ok(())
     }
 }

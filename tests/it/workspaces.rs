@@ -109,6 +109,13 @@ fn a_fork_has_the_files_of_its_tick_and_goes_on_with_them() {
             "{}",
             String::from_utf8_lossy(&done.stderr)
         );
+        let words = String::from_utf8_lossy(&done.stderr);
+        assert!(
+            words.contains(
+                "does not have: workspace/node_modules (folders named node_modules are not kept)"
+            ),
+            "{words}"
+        );
         verified(&out);
         // No tick was made: the files are those that the agent had when it was shown the tick.
         let diary = fs::read_to_string(own(&out).join("workspace/diary.txt")).expect("a diary");
