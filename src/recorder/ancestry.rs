@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::chain::{Chain, encode};
-use super::rows::{Kind, TABLES, Table};
 use super::schema::{APPLICATION_ID, FORMAT};
+use super::tables::{Kind, TABLES, Table};
 use super::{Inherited, Parent, RecorderError, RunMeta, sealed};
 
 /// Ancestors that a fork refers to at most, the nearest and those before it: SQLite attaches ten files. A fork of the last

@@ -11,7 +11,7 @@ use rusqlite::types::{ToSqlOutput, Type, ValueRef};
 use rusqlite::{Connection, ToSql, params};
 use serde::{Deserialize, Serialize};
 
-use super::rows::{Kind, TABLES, Table};
+use super::tables::{Kind, TABLES, Table};
 
 /// Inputs in a block at most.
 pub const BLOCK_TICKS: u64 = 32;

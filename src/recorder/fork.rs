@@ -12,7 +12,8 @@ use rusqlite::{OptionalExtension, params};
 
 use super::ancestry::{self, MOST, NO_CHAIN, Told, way};
 use super::reader::Recording;
-use super::rows::{Kind, Rows, Table};
+use super::rows::Rows;
+use super::tables::{Kind, Table};
 use super::writer::create_file;
 use super::{Inherited, RecorderError, RunMeta, chain, sealed};
 

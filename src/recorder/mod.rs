@@ -20,6 +20,7 @@ pub mod schema;
 pub mod seal;
 pub mod sealed;
 pub mod seek;
+pub mod tables;
 pub mod verify;
 pub mod versions;
 pub mod workspaces;

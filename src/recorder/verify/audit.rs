@@ -9,7 +9,7 @@ use rusqlite::types::ValueRef;
 
 use super::super::Parent;
 use super::super::chain::{self, BLOCK_TICKS, Block, Covered, NO_PREVIOUS, Span, Sum, key_text};
-use super::super::rows::{Kind, TABLES, Table};
+use super::super::tables::{Kind, TABLES, Table};
 use super::{ChainReport, Faults};
 
 /// A block with what it covers.

@@ -7,7 +7,8 @@ use rusqlite::ToSql;
 use super::super::chain::{encode, encode_ref};
 use super::super::reader::Recording;
 use super::super::replay::{ReplayError, initial_world, setting, short};
-use super::super::rows::{EVENTS, METRICS, Table, by_name, with_event};
+use super::super::rows::{by_name, with_event};
+use super::super::tables::{EVENTS, METRICS, Table};
 use super::super::{RecorderError, RunEnd, hash_text, input_check};
 use super::{Faults, Report};
 
