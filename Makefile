@@ -73,12 +73,14 @@ bench: build
 	FORMICARIUM_BIN=$(abspath $(BIN)) $(CARGO) bench --locked
 
 ## The claims about the shipped scenarios, which `make test` checks over 20 seeds, over SEEDS seeds.
-## Before that desks and broker, killed KILLS times, and then as often the host with sixteen agents that share files.
+## Before that desks and broker, killed KILLS times, then as often the host with sixteen agents that share files, and as often
+## the host of each of three runs that go on.
 SEEDS ?= 200
 KILLS ?= 200
 storm: build
 	FORMICARIUM_STORM_ROUNDS=$(KILLS) $(CARGO) test --locked -p formicarium-agents --test storm
 	FORMICARIUM_BIN=$(abspath $(BIN)) FORMICARIUM_STORM_ROUNDS=$(KILLS) $(CARGO) test --locked --test it storm -- --nocapture
+	FORMICARIUM_BIN=$(abspath $(BIN)) FORMICARIUM_RESUME_KILLS=$(KILLS) $(CARGO) test --locked --test it resume -- --nocapture
 	FORMICARIUM_BIN=$(abspath $(BIN)) python3 scenarios/commons/claims.py --seeds $(SEEDS)
 
 ## COUNT generated scenarios, from the number SEED on: run, replayed, cut at keyframes, recorded, verified, forked, with equal

@@ -33,7 +33,29 @@ pub(crate) enum Error {
 enum FromHost {
     Hello(Hello),
     Observe(Seen),
+    Question(Question),
     End {},
+}
+
+/// What a player reads of `question`.
+#[derive(Deserialize)]
+struct Question {
+    name: String,
+    tick: u64,
+    schema: Value,
+    /// The run is over: no observation follows.
+    end: Option<Value>,
+}
+
+impl Question {
+    /// A player has one thing to say, its reasons; to a question that wants anything else it has no answer.
+    fn answer(&self, thought: &str) -> Value {
+        let wanted = self.schema["required"].as_array();
+        let fits = self.schema["properties"]["answer"]["type"] == "string"
+            && wanted.is_none_or(|names| names.iter().all(|name| name == "answer"));
+        let value = fits.then(|| json!({"answer": thought}));
+        json!({"type": "answer", "question": self.name, "tick": self.tick, "value": value})
+    }
 }
 
 /// What a player keeps of `hello`.
@@ -105,13 +127,14 @@ fn serve(
     let mut maker = Some(maker);
     let mut decide: Option<super::Policy> = None;
     let mut thought = String::new();
+    let mut questions: Vec<Question> = Vec::new();
     let mut line = Vec::new();
     loop {
         line.clear();
         if input.read_until(b'\n', &mut line)? == 0 {
             return Ok(());
         }
-        let answer = match serde_json::from_slice(&line)? {
+        let answers = match serde_json::from_slice(&line)? {
             FromHost::Hello(hello) if hello.protocol != 1 => {
                 return Err(Error::Protocol(hello.protocol));
             }
@@ -119,19 +142,33 @@ fn serve(
                 if let Some(make) = maker.take() {
                     decide = Some(make(&hello));
                 }
-                json!({"type": "ready", "name": name})
+                vec![json!({"type": "ready", "name": name, "answers": true})]
             }
             FromHost::Observe(seen) => {
                 let act = decide.as_mut().ok_or(Error::NoHello)?(&seen)?;
-                let answer = write_act(seen.tick, &act, act.thought != thought);
+                // What it thinks of this tick is what it was asked for with it.
+                let questions = questions.drain(..);
+                let mut answers: Vec<Value> = questions
+                    .map(|question| question.answer(&act.thought))
+                    .collect();
+                answers.push(write_act(seen.tick, &act, act.thought != thought));
                 thought = act.thought;
-                answer
+                answers
+            }
+            FromHost::Question(question) if question.end.is_some() => {
+                vec![question.answer(&thought)]
+            }
+            FromHost::Question(question) => {
+                questions.push(question);
+                continue;
             }
             FromHost::End {} => return Ok(()),
         };
         line.clear();
-        serde_json::to_writer(&mut line, &answer)?;
-        line.push(b'\n');
+        for answer in answers {
+            serde_json::to_writer(&mut line, &answer)?;
+            line.push(b'\n');
+        }
         // One write a message: a line is never half in the pipe while the process is descheduled.
         output.write_all(&line)?;
         output.flush()?;
@@ -189,11 +226,49 @@ mod tests {
             "{HELLO}\n{OBSERVE}\n{OBSERVE}\n{{\"type\":\"end\",\"reason\":\"ticks\"}}\n"
         ));
         assert!(done.is_ok());
-        assert_eq!(sent[0], json!({"type": "ready", "name": "test"}));
+        assert_eq!(
+            sent[0],
+            json!({"type": "ready", "name": "test", "answers": true})
+        );
         let act = json!({"type": "act", "tick": 7, "actions": [{"name": "wait", "args": {}}], "say": "hi"});
         let mut first = act.clone();
         first["thought"] = json!("alice");
         assert_eq!(sent[1..], [first, act]);
+    }
+
+    #[test]
+    fn a_question_is_answered_by_the_reasons_of_its_tick_where_words_are_wanted() {
+        let question = |name: &str, schema: &str, end: &str| {
+            format!(
+                r#"{{"type":"question","name":"{name}","tick":7,"text":"Why?","schema":{schema}{end}}}"#
+            )
+        };
+        let words =
+            r#"{"type":"object","properties":{"answer":{"type":"string"}},"required":["answer"]}"#;
+        let number =
+            r#"{"type":"object","properties":{"apples":{"type":"integer"}},"required":["apples"]}"#;
+        let end = r#","end":{"reason":"over","score":1.0,"tick":7}"#;
+        let lines = [
+            HELLO.to_owned(),
+            question("why", words, ""),
+            question("apples", number, ""),
+            OBSERVE.to_owned(),
+            question("lesson", words, end),
+        ];
+        let (done, sent) = talk(&lines.join("\n"));
+        assert!(done.is_ok());
+        let answers = [&sent[1], &sent[2], &sent[4]]
+            .map(|answer| (&answer["question"], &answer["value"]["answer"]));
+        assert_eq!(
+            answers,
+            [
+                (&json!("why"), &json!("alice")),
+                (&json!("apples"), &Value::Null),
+                (&json!("lesson"), &json!("alice"))
+            ]
+        );
+        assert_eq!(sent[2]["value"], Value::Null);
+        assert_eq!(sent[3]["type"], "act");
     }
 
     #[test]
