@@ -10,9 +10,10 @@ use std::time::Duration;
 use clap::Args;
 use formicarium_agents::Nursery;
 use formicarium_agents::gateway::{DEFAULT_UPSTREAM, Secret};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::{Exit, LogFormat, fail};
+use crate::control::{self, Command, Request, http, pass::Pass};
 use crate::feed::server;
 use crate::run::progress::Progress;
 use crate::run::{self, Plan, RunError, Summary, Upstream};
@@ -29,6 +30,9 @@ pub(super) struct LiveArgs {
     /// Serve no page.
     #[arg(long)]
     pub(super) headless: bool,
+    /// Begin paused: make no tick until told to (`formicarium control RUN resume`, or `step`).
+    #[arg(long, conflicts_with = "headless")]
+    pub(super) paused: bool,
     /// Print one JSON object on standard output at the end, and nothing else there.
     #[arg(long)]
     pub(super) json: bool,
@@ -74,12 +78,14 @@ pub(super) fn converse(plan: Plan, nursery: Nursery, logs: LogFormat) -> Result<
     runtime.block_on(async {
         let ready = run::prepare(plan, false)?;
         let (stopper, stop) = watch::channel(false);
+        // Nobody asks for anything.
+        let (_, requests) = control::channel();
         let signals = tokio::spawn(async move {
             while signalled().await {
                 let _ = stopper.send(true);
             }
         });
-        let summary = run::execute(ready, nursery, progress, stop).await;
+        let summary = run::execute(ready, nursery, progress, stop, requests).await;
         signals.abort();
         summary
     })
@@ -94,7 +100,12 @@ async fn live(
 ) -> Result<Summary, RunError> {
     let (dir, seed, cast) = (plan.dir.clone(), plan.seed, plan.cast.clone());
     let ready = run::prepare(plan, !args.headless)?;
+    let (stopper, stop) = watch::channel(false);
+    let stopper = Arc::new(stopper);
+    let (asker, requests) = control::channel();
     let mut serving = None;
+    // Goes at the end.
+    let mut pass_file = None;
     let mut hub = None;
     if let Some(feed) = ready.feed() {
         let what = || format!("opening port {} on {}", args.port, args.bind);
@@ -115,18 +126,40 @@ async fn live(
             false if args.bind.is_ipv6() => format!("[{}]", args.bind),
             false => args.bind.to_string(),
         };
+        let pass = Pass {
+            address: format!("{host}:{}", address.port()),
+            token: run::token(),
+        };
+        pass_file = Some(pass.write(&dir).map_err(|source| RunError::Io {
+            what: format!("writing the operator's token in {}", dir.display()),
+            source,
+        })?);
         let link = format!("watch it: http://{host}:{}/#token={token}", address.port());
         match args.json {
             true => eprintln!("{link}"),
             false => println!("{link}"),
         }
+        eprintln!("control: formicarium control {} status", dir.display());
+        if args.paused {
+            let (answer, _) = oneshot::channel();
+            let command = Command::Pause;
+            asker
+                .try_send(Request { command, answer })
+                .map_err(|error| RunError::Bug(error.to_string()))?;
+        }
+        let door = http::Door {
+            requests: asker,
+            stopper: stopper.clone(),
+            token: pass.token.into(),
+            is_local: args.bind.is_loopback(),
+        };
         hub = Some(feed.hub());
-        serving = Some(tokio::spawn(server::serve(listener, feed.hub(), token)));
+        let served = server::serve(listener, feed.hub(), token, http::router(door));
+        serving = Some(tokio::spawn(served));
     }
     tracing::info!(dir = %dir.display(), seed, cast, "recording");
     ready.seclusion().tell();
 
-    let (stopper, stop) = watch::channel(false);
     let signals = tokio::spawn(async move {
         for attempt in 0.. {
             if !signalled().await {
@@ -140,7 +173,7 @@ async fn live(
         }
     });
     let drawing = tokio::spawn(progress.clone().draw());
-    let summary = run::execute(ready, nursery, progress, stop).await;
+    let summary = run::execute(ready, nursery, progress, stop, requests).await;
     drawing.abort();
     signals.abort();
     if hub.is_some_and(|hub| hub.clients() > 0) {
@@ -149,6 +182,7 @@ async fn live(
     if let Some(serving) = serving {
         serving.abort();
     }
+    drop(pass_file);
     summary
 }
 

@@ -5,6 +5,7 @@ mod assemble;
 mod attack;
 mod bridge;
 mod check;
+mod control;
 mod cost;
 mod delete;
 mod desk;
@@ -72,6 +73,8 @@ enum Command {
     Fork(Box<fork::ForkArgs>),
     /// Ask a seat's agent something at a past tick, on a fork that is thrown away; the run stays as it was.
     Ask(Box<ask::AskArgs>),
+    /// Steer a run while it runs: its status, words to seats, parameters, agents, pause and step.
+    Control(control::ControlArgs),
     /// Check a scenario and its casts; exits 2 and shows every fault if it is broken.
     Check(check::CheckArgs),
     /// Re-execute a recording and compare every hash; exits 3 if it differs or is damaged.
@@ -117,6 +120,7 @@ pub fn main() -> ExitCode {
         Command::Resume(args) => resume::run(&args, arguments.log_format),
         Command::Fork(args) => fork::run(*args, arguments.log_format),
         Command::Ask(args) => ask::run(&args, arguments.log_format),
+        Command::Control(args) => control::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Verify(args) => verify::run(&args),

@@ -500,7 +500,7 @@ const NOTES: Table = Table {
             "kind",
             Text,
             "",
-            "`thought`, `log`, `fault`, `status`, `rejected`, `budget`, `answer`",
+            "`thought`, `log`, `fault`, `status`, `rejected`, `budget`, `answer`, `resumed`, `seated`",
         ),
         column("text", Text, "", "the words"),
         column(

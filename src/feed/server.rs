@@ -39,8 +39,8 @@ pub async fn bind(address: IpAddr, port: u16) -> std::io::Result<TcpListener> {
     result
 }
 
-/// Serves until the task is dropped.
-pub async fn serve(listener: TcpListener, hub: Arc<Hub>, token: Arc<str>) {
+/// Serves until the task is dropped; `more`: routes of others on the same port.
+pub async fn serve(listener: TcpListener, hub: Arc<Hub>, token: Arc<str>, more: Router) {
     let router = Router::new()
         .route("/", get(|| async { asset("index.html") }))
         .route("/feed", get(feed))
@@ -49,7 +49,8 @@ pub async fn serve(listener: TcpListener, hub: Arc<Hub>, token: Arc<str>) {
             "/{*path}",
             get(|Path(path): Path<String>| async move { asset(&path) }),
         )
-        .with_state(Shared { hub, token });
+        .with_state(Shared { hub, token })
+        .merge(more);
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!(%error, "the page is no longer served; the run goes on");
     }

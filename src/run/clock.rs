@@ -34,6 +34,8 @@ pub(super) struct Clock {
     deadline_ms: u64,
     bank: Option<BankSpec>,
     seats: Vec<SeatClock>,
+    /// Time stands still since then.
+    halted: Option<Instant>,
 }
 
 impl Clock {
@@ -49,6 +51,7 @@ impl Clock {
             deadline_ms: timing.deadline_ms(),
             bank,
             seats: vec![seat; seats],
+            halted: None,
         }
     }
 
@@ -74,7 +77,7 @@ impl Clock {
     /// An observation has gone out to a seat.
     pub(super) fn shown(&mut self, seat: usize) {
         if self.measures {
-            self.seats[seat].since = Some(Instant::now());
+            self.seats[seat].since = Some(self.now());
         }
     }
 
@@ -89,9 +92,32 @@ impl Clock {
     /// nothing, as builtin agents are not, has none.
     pub(super) fn stop(&mut self, seat: usize, answered: bool) -> Option<u64> {
         let since = self.seats[seat].since.take()?;
-        let ms = since.elapsed().as_millis() as u64;
+        let ms = (self.now() - since).as_millis() as u64;
         self.spend(seat, ms, answered);
         Some(ms)
+    }
+
+    /// A seat's clock stops, and nothing was measured: its agent is another.
+    pub(super) fn forget(&mut self, seat: usize) {
+        self.seats[seat].since = None;
+    }
+
+    /// Time stands still, for all.
+    pub(super) fn halt(&mut self, now: Instant) {
+        self.halted = Some(now);
+    }
+
+    /// Time goes on, as if it had not stood still.
+    pub(super) fn go_on(&mut self, now: Instant) {
+        if let Some(halted) = self.halted.take() {
+            for since in self.seats.iter_mut().filter_map(|seat| seat.since.as_mut()) {
+                *since += now - halted;
+            }
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.halted.unwrap_or_else(Instant::now)
     }
 
     fn spend(&mut self, seat: usize, ms: u64, answered: bool) {

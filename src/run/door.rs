@@ -239,6 +239,23 @@ impl Door {
         door.facts.push(InputBody::Exited { reason });
     }
 
+    /// A builtin agent takes the place of whoever sat there, or had left.
+    pub fn replace(&mut self, seat: usize) {
+        let is_gone = !matches!(self.seats[seat].standing, Standing::Present { .. });
+        let door = &mut self.seats[seat];
+        door.blind = true;
+        door.thinks = false;
+        match is_gone {
+            true => self.arrive(seat, true),
+            false => door.standing = Standing::Present { late: 0 },
+        }
+    }
+
+    /// Whether the seat is shown nothing: a builtin agent plays it.
+    pub fn is_blind(&self, seat: usize) -> bool {
+        self.seats[seat].blind
+    }
+
     /// Takes an `act`. Returns true if the seat spoke after being absent.
     pub fn act(&mut self, seat: usize, asked: Asked) -> bool {
         if self.seats[seat].muted || self.seats[seat].cut {

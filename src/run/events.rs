@@ -18,6 +18,9 @@ use super::tick::{Awaited, TickLoop, listeners};
 impl TickLoop {
     pub(super) fn on_event(&mut self, event: AgentEvent, running: bool) {
         let seat = event.seat;
+        if self.operator.has_replaced(seat) {
+            return self.on_leftover(seat, event.body);
+        }
         match event.body {
             AgentEventBody::Started { attempt } => {
                 tracing::debug!(seat = self.board.name(seat), attempt, "started");
@@ -74,6 +77,22 @@ impl TickLoop {
                 let to = listeners(&self.recorder, self.feed.as_ref(), &self.door);
                 self.ledger.turn(seat, &cost, to);
             }
+        }
+    }
+
+    /// Something of a process that had its seat until it was replaced: only what it cost, what it left, and its end count.
+    fn on_leftover(&mut self, seat: usize, body: AgentEventBody) {
+        let to = listeners(&self.recorder, self.feed.as_ref(), &self.door);
+        match body {
+            AgentEventBody::Transcript(line) => self.ledger.transcript(seat, line, to),
+            AgentEventBody::Cost(cost) => self.ledger.turn(seat, &cost, to),
+            AgentEventBody::Status(ProcessStatus::Exited { .. }) => {
+                self.workspaces.acted(seat);
+                if let Some(files) = &self.files {
+                    files.left(seat);
+                }
+            }
+            _ => {}
         }
     }
 

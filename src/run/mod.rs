@@ -17,6 +17,7 @@ pub mod ledger;
 mod line;
 pub mod lock;
 mod model_door;
+mod operator;
 mod pace;
 pub mod past;
 mod players;
@@ -48,6 +49,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 
 use crate::cast::{Agent, Seated};
+use crate::control::Request;
 use crate::recorder::{RecorderError, RunEnd, RunOptions, hash_text};
 use board::Listeners;
 use budget::Budget;
@@ -57,6 +59,7 @@ use fault::Faults;
 use ledger::Ledger;
 use lock::RunLock;
 pub use model_door::Upstream;
+use operator::Operator;
 use past::Past;
 use players::Players;
 pub use prepare::{Ready, prepare};
@@ -219,6 +222,7 @@ pub async fn execute(
     nursery: Nursery,
     progress: Progress,
     stop: watch::Receiver<bool>,
+    requests: mpsc::Receiver<Request>,
 ) -> Result<Summary, RunError> {
     let Ready {
         plan,
@@ -233,6 +237,7 @@ pub async fn execute(
         world,
         scores,
         hash,
+        meta,
         mut since,
     } = ready;
     let seats = plan.seated.len();
@@ -376,6 +381,8 @@ pub async fn execute(
         interview,
         progress,
         stop,
+        operator: Operator::new(requests, meta),
+        is_running: false,
         hopeful,
         awaited,
         ledger,

@@ -48,6 +48,7 @@ pub struct Ready {
     pub(super) world: WorldThread,
     pub(super) scores: Vec<f64>,
     pub(super) hash: u128,
+    pub(super) meta: RunMeta,
     pub(super) since: Since,
 }
 
@@ -174,7 +175,7 @@ pub fn prepare(mut plan: Plan, watched: bool) -> Result<Ready, RunError> {
         }),
     };
     let hash = world.hash();
-    let (recorder, pace) = record(&plan.dir, &meta, &plan.bundle, &world, plan.past.as_mut())?;
+    let (recorder, pace, meta) = record(&plan.dir, meta, &plan.bundle, &world, plan.past.as_mut())?;
 
     let scores = world.scores();
     let picture = world.picture();
@@ -274,6 +275,7 @@ pub fn prepare(mut plan: Plan, watched: bool) -> Result<Ready, RunError> {
         world,
         scores,
         hash,
+        meta,
         since,
     })
 }
@@ -282,11 +284,11 @@ pub fn prepare(mut plan: Plan, watched: bool) -> Result<Ready, RunError> {
 /// since the last keyframe.
 fn record(
     dir: &Path,
-    meta: &RunMeta,
+    meta: RunMeta,
     bundle: &Bundle,
     world: &World,
     past: Option<&mut Past>,
-) -> Result<(Recorder, Pace), RunError> {
+) -> Result<(Recorder, Pace, RunMeta), RunError> {
     let begin = |recorder: &Recorder, world: &World| {
         let parts = world.parts();
         let parts = parts.iter().map(|(_, part)| short(*part)).collect();
@@ -296,21 +298,22 @@ fn record(
         size
     };
     let Some(past) = past else {
-        let recorder = Recorder::create(&dir.join("run.db"), meta, bundle)?;
+        let recorder = Recorder::create(&dir.join("run.db"), &meta, bundle)?;
         let size = begin(&recorder, world);
-        return Ok((recorder, Pace::behind(size)));
+        return Ok((recorder, Pace::behind(size), meta));
     };
     let (recorder, before) = Recorder::reopen(dir)?;
     // What may be other than it was; the rest says where the run comes from.
-    recorder.go_on(RunMeta {
+    let meta = RunMeta {
         ticks: meta.ticks,
-        cast: meta.cast.clone(),
-        isolation: meta.isolation.clone(),
-        durability: meta.durability.clone(),
-        seats: meta.seats.clone(),
-        options: meta.options.clone(),
+        cast: meta.cast,
+        isolation: meta.isolation,
+        durability: meta.durability,
+        seats: meta.seats,
+        options: meta.options,
         ..before
-    });
+    };
+    recorder.go_on(meta.clone());
     let mut pace = past.pace;
     if let Some(first) = past.unstarted.take() {
         pace = pace.of_size(begin(&recorder, &first));
@@ -335,7 +338,7 @@ fn record(
         text: format!("the run goes on from tick {}", past.tick),
         data: String::new(),
     });
-    Ok((recorder, pace))
+    Ok((recorder, pace, meta))
 }
 
 /// The session of a seat's program, where the host chooses it, and the one that it goes on from.

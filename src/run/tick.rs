@@ -23,6 +23,7 @@ use super::fault::Faults;
 use super::hello::Greeter;
 use super::interview::Interview;
 use super::ledger::Ledger;
+use super::operator::Operator;
 use super::players::Players;
 use super::progress::{Progress, Standings};
 use super::shared::{Done, Shared};
@@ -36,6 +37,8 @@ use crate::recorder::writer::{Outcome, Recorder};
 
 /// Agent events handled at once.
 const EVENTS: usize = 256;
+/// A time that nobody waits for.
+const NEVER: Duration = Duration::from_secs(86_400);
 
 /// Everything a run consists of while it runs.
 pub(super) struct TickLoop {
@@ -62,6 +65,9 @@ pub(super) struct TickLoop {
     pub(super) interview: Interview,
     pub(super) progress: Progress,
     pub(super) stop: watch::Receiver<bool>,
+    pub(super) operator: Operator,
+    /// The first tick has been shown.
+    pub(super) is_running: bool,
     /// Per seat: its process may still come back.
     pub(super) hopeful: Vec<bool>,
     /// Per seat: waited for before the first tick.
@@ -112,7 +118,7 @@ impl TickLoop {
         {
             return Ok(reason);
         }
-        self.await_agents().await;
+        self.await_agents().await?;
         tracing::info!(
             ready = self.board.count(Status::Ready),
             away = self.hopeful.len() - self.board.count(Status::Ready),
@@ -143,9 +149,11 @@ impl TickLoop {
             return Ok("asked".into());
         }
         let mut due = Instant::now() + self.timing.window();
+        self.is_running = true;
+        self.operator.begin();
         loop {
             self.play_builtins();
-            if let Closed::End(reason) = self.gather(due).await {
+            if let Closed::End(reason) = self.gather(&mut due).await? {
                 return Ok(reason);
             }
             if let Some(reason) = self.tick(begin).await? {
@@ -156,7 +164,7 @@ impl TickLoop {
     }
 
     /// Waits until every seat is ready, has timed out or is beyond hope.
-    async fn await_agents(&mut self) {
+    async fn await_agents(&mut self) -> Result<(), RunError> {
         let mut events = Vec::with_capacity(EVENTS);
         let begin = Instant::now();
         while self.awaited.iter().any(|seat| *seat != Awaited::No) {
@@ -182,9 +190,11 @@ impl TickLoop {
                     }
                 }
                 done = done(&mut self.files) => self.on_done(done),
-                _ = self.stop.changed() => return,
+                request = self.operator.next() => self.on_request(request).await?,
+                _ = self.stop.changed() => return Ok(()),
             }
         }
+        Ok(())
     }
 
     /// The run begins without a client at a seat that is open to them.
@@ -200,27 +210,40 @@ impl TickLoop {
     }
 
     /// Collects answers until the tick can be closed.
-    async fn gather(&mut self, due: Instant) -> Closed {
+    async fn gather(&mut self, due: &mut Instant) -> Result<Closed, RunError> {
         let mut events = Vec::with_capacity(EVENTS);
         loop {
             if *self.stop.borrow() {
-                return Closed::End(INTERRUPTED.into());
+                return Ok(Closed::End(INTERRUPTED.into()));
             }
+            // A tick that waits for nobody must not put off who asks.
+            while let Some(request) = self.operator.waiting() {
+                self.on_request(request).await?;
+            }
+            *due += self.operator.take_stood();
+            let is_paused = self.operator.is_paused();
             let nobody = self.door.present() == 0;
-            if nobody && self.nobody_may_come() {
-                return Closed::End("every agent has left".into());
+            // An operator who has paused the run may still seat somebody.
+            if nobody && self.nobody_may_come() && !is_paused {
+                return Ok(Closed::End("every agent has left".into()));
             }
             let publishing = self.files.as_ref().is_some_and(Shared::is_publishing);
-            if self.timing.waits() && !nobody && self.door.open() == 0 && !publishing {
+            if self.timing.waits() && !nobody && self.door.open() == 0 && !publishing && !is_paused
+            {
                 // What has come already belongs to this tick: a seat that floods must not wait in the queue.
                 while let Ok(event) = self.inbox.try_recv() {
                     self.on_event(event, true);
                 }
-                return Closed::Tick;
+                return Ok(Closed::Tick);
             }
+            let wake = match is_paused {
+                true => Instant::now() + NEVER,
+                false => self.first_due(*due),
+            };
             tokio::select! {
-                got = timeout_at(self.first_due(due), self.inbox.recv_many(&mut events, EVENTS)) => match got {
-                    Err(_) if Instant::now() >= due => return Closed::Tick,
+                got = timeout_at(wake, self.inbox.recv_many(&mut events, EVENTS)) => match got {
+                    Err(_) if is_paused => {}
+                    Err(_) if Instant::now() >= *due => return Ok(Closed::Tick),
                     Err(_) => self.end_times(),
                     Ok(_) => {
                         for event in events.drain(..) {
@@ -230,6 +253,7 @@ impl TickLoop {
                 },
                 Some(call) = self.calls.recv() => self.on_call(&call),
                 done = done(&mut self.files) => self.on_done(done),
+                request = self.operator.next() => self.on_request(request).await?,
                 _ = self.stop.changed() => {}
             }
         }
@@ -269,6 +293,7 @@ impl TickLoop {
         let committed = self.recorder.input(tick, body);
         let (output, step_us) = self.world.stepped().await?;
         self.recorder.acknowledged(committed).await?;
+        self.after_commit();
         if self.timing.waits()
             && let Some(looked) = looked
         {
@@ -359,6 +384,7 @@ impl TickLoop {
     /// Puts the questions of the run's end, and waits for the answers of those who are there.
     pub(super) async fn ask_at_end(&mut self, reason: &str) {
         self.relieve();
+        self.operator.end();
         if *self.stop.borrow() {
             return;
         }
@@ -407,7 +433,9 @@ impl TickLoop {
     fn terms(&self) -> Vec<Option<Terms>> {
         let seats = 0..self.hopeful.len();
         seats
-            .map(|seat| self.door.sees(seat).then(|| self.clock.terms(seat)))
+            .map(|seat| {
+                (self.door.sees(seat) && !self.door.is_blind(seat)).then(|| self.clock.terms(seat))
+            })
             .collect()
     }
 
@@ -447,7 +475,7 @@ impl TickLoop {
         }
     }
 
-    fn play_builtins(&mut self) {
+    pub(super) fn play_builtins(&mut self) {
         let tick = self.door.tick();
         for (seat, builtin) in &self.builtins {
             if self.door.awaits(*seat) != Some(tick) {

@@ -29,6 +29,11 @@ enum Ask {
     },
     Keyframe,
     Picture,
+    CouldSet {
+        name: String,
+        value: String,
+    },
+    Parameters,
 }
 
 /// What the world answers.
@@ -42,6 +47,8 @@ enum Reply {
     Observed,
     Keyframe(Vec<u8>),
     Picture(Box<Picture>),
+    CouldSet(Result<(), String>),
+    Parameters(serde_json::Value),
 }
 
 /// Handle to the world's thread.
@@ -137,6 +144,28 @@ impl WorldThread {
         }
     }
 
+    /// Whether a parameter could be set now; why not, in a sentence.
+    pub async fn could_set(
+        &mut self,
+        name: String,
+        value: String,
+    ) -> Result<Result<(), String>, WorldGone> {
+        self.ask(Ask::CouldSet { name, value });
+        match self.replies.recv().await {
+            Some(Reply::CouldSet(verdict)) => Ok(verdict),
+            _ => Err(WorldGone),
+        }
+    }
+
+    /// The parameters as they are now, by name.
+    pub async fn parameters(&mut self) -> Result<serde_json::Value, WorldGone> {
+        self.ask(Ask::Parameters);
+        match self.replies.recv().await {
+            Some(Reply::Parameters(values)) => Ok(values),
+            _ => Err(WorldGone),
+        }
+    }
+
     /// A failed send means that the thread is gone; the reply that follows reports it.
     fn ask(&self, ask: Ask) {
         if let Some(asks) = &self.asks {
@@ -181,6 +210,14 @@ impl Owner {
             Ask::Picture => {
                 let picture = Box::new(self.world.picture());
                 self.reply(Reply::Picture(picture))
+            }
+            Ask::CouldSet { name, value } => {
+                let verdict = self.world.could_set(&name, &value);
+                self.reply(Reply::CouldSet(verdict))
+            }
+            Ask::Parameters => {
+                let values = serde_json::to_value(self.world.params()).unwrap_or_default();
+                self.reply(Reply::Parameters(values))
             }
         }
     }

@@ -8,6 +8,7 @@ mod claude_desk;
 mod claude_fork;
 mod command_line;
 mod compare;
+mod control;
 mod desk;
 mod escape;
 mod export;
