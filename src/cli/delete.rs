@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::ask::ANNOTATIONS;
 use super::{Exit, fail};
+use crate::control::pass;
 use crate::recorder::ancestry::{FORKS, dependents, forget};
 use crate::recorder::reader::Recording;
 use crate::recorder::{RecorderError, RunMeta, sealed};
@@ -19,7 +20,8 @@ use crate::run::seclusion;
 /// What a host makes in a run's folder, besides the recording.
 const FOLDERS: [&str; 6] = ["agents", FORKS, "shared", "source", "staging", "workspaces"];
 /// Files of the recording: the last to go, so that what is left of a removal that was cut off is still a run's.
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
+    pass::FILE,
     ANNOTATIONS,
     "run.db-wal",
     "run.db-shm",
