@@ -120,6 +120,9 @@ impl OwnFile {
     }
 }
 
+/// What stood in a seat's folders, by path, and what of it is not kept.
+pub type Standing = (Vec<(String, Kept)>, Vec<OwnFile>);
+
 const COLUMNS: &str = "id, tick, seat, path, kind, hash, bytes, executable, base, rest, text";
 
 impl Recording {
@@ -173,11 +176,7 @@ impl Recording {
     ///
     /// # Errors
     /// See [`RecorderError`]; a content is missing or damaged.
-    pub fn workspace_at(
-        &self,
-        seat: usize,
-        tick: u64,
-    ) -> Result<(Vec<(String, Kept)>, Vec<OwnFile>), RecorderError> {
+    pub fn workspace_at(&self, seat: usize, tick: u64) -> Result<Standing, RecorderError> {
         let (mut kept, mut left_out) = (Vec::new(), Vec::new());
         for file in self.standing(seat, tick)? {
             match file.seen() {

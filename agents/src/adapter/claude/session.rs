@@ -76,10 +76,11 @@ pub fn find<'a>(mut paths: impl Iterator<Item = &'a str>, session: &str) -> Opti
 /// Carries a session to another working folder (absolute, without links), and leaves behind what processes that are gone
 /// held. False if there is no such session.
 pub fn carry(files: &mut Vec<(String, Kept)>, session: &str, to: &Path) -> bool {
-    files.retain(|(path, _)| {
-        !STALE.iter().any(|stale| path.starts_with(stale))
-            && !(path.starts_with("home/.claude") && path.ends_with(".lock"))
-    });
+    let is_stale = |path: &str| {
+        let is_lock = path.starts_with("home/.claude") && path.ends_with(".lock");
+        is_lock || STALE.iter().any(|stale| path.starts_with(stale))
+    };
+    files.retain(|(path, _)| !is_stale(path));
     let paths = files.iter().map(|(path, _)| path.as_str());
     let Some(found) = find(paths, session) else {
         return false;
