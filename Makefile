@@ -9,7 +9,7 @@ AGENTS := $(or $(CARGO_TARGET_DIR),target)/agents
 MCP := $(or $(CARGO_TARGET_DIR),target)/mcp
 EXPORT := $(or $(CARGO_TARGET_DIR),target)/export
 
-.PHONY: run build agents viewer test test-all test-agents test-tools test-viewer test-rust test-export test-page bench storm generated image image-test lint fmt bless bless-format clean
+.PHONY: run build agents viewer test test-all test-agents test-tools test-viewer test-rust test-export test-page bench storm sim generated image image-test lint fmt bless bless-format clean
 
 ## Build everything and watch eight harvesters share a field of apples. Others than these: make run CAST=greedy
 run: build
@@ -50,6 +50,7 @@ test-viewer: $(PAGE)
 
 test-rust: build
 	FORMICARIUM_BIN=$(abspath $(BIN)) $(CARGO) test --locked
+	$(CARGO) test --locked --features sim --test sim
 	python3 agents/examples/test_examples.py
 	FORMICARIUM_BIN=$(abspath $(BIN)) python3 scenarios/commons/claims.py --seeds 20
 
@@ -86,10 +87,14 @@ storm: build
 ## COUNT generated scenarios, from the number SEED on: run, replayed, cut at keyframes, recorded, verified, forked, with equal
 ## hashes each time. A failure names its number; SEED=NUMBER COUNT=1 makes it alone.
 COUNT ?= 1000
-SEED ?= 1
 generated: build
-	FORMICARIUM_BIN=$(abspath $(BIN)) FORMICARIUM_GENERATED_COUNT=$(COUNT) FORMICARIUM_GENERATED_SEED=$(SEED) \
+	FORMICARIUM_BIN=$(abspath $(BIN)) FORMICARIUM_GENERATED_COUNT=$(COUNT) FORMICARIUM_GENERATED_SEED=$(or $(SEED),1) \
 	  $(CARGO) test --locked --test it generated -- --nocapture
+
+## The host under seeded faults, over SEEDS seeds; SEED=n runs that one alone, or with SEEDS those from it on.
+sim:
+	FORMICARIUM_SIM_SEED=$(SEED) FORMICARIUM_SIM_SEEDS=$(if $(SEED),$(if $(filter command,$(origin SEEDS)),$(SEEDS)),$(SEEDS)) \
+	  $(CARGO) test --locked --features sim --test sim -- --nocapture
 
 ## The image of the Dockerfile without a Docker engine: by Podman, on bases made by debootstrap. As root, on Debian.
 IMAGE ?= formicarium
@@ -103,6 +108,7 @@ image-test: image
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --features sim --test sim --locked -- -D warnings
 
 fmt:
 	$(CARGO) fmt --all

@@ -37,6 +37,8 @@ pub use plan::{
     AcpPlan, AdapterPlan, ClaudePlan, ProcessLimits, Program, Restart, RestartPolicy, SeatPlan,
     Turn,
 };
+#[cfg(feature = "sim")]
+pub use process::sim;
 pub use process::{
     Agents, Nursery, NurseryError, Outgoing, Prepared, StartError, Stopper, raise_descriptor_limit,
 };

@@ -25,6 +25,7 @@ use super::rows::Rows;
 use super::{
     CostRow, Note, RecorderError, RunEnd, RunMeta, TranscriptRow, ancestry, schema, sealed,
 };
+use crate::held::held;
 
 /// Commands that may wait for the writer before the tick loop blocks on it.
 const QUEUE: usize = 1024;
@@ -251,7 +252,7 @@ impl Recorder {
         &self,
         answer: oneshot::Receiver<Result<(), String>>,
     ) -> Result<(), RecorderError> {
-        match answer.await {
+        match held(answer).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(why)) => Err(RecorderError::Stopped(format!(
                 "{}: {why}",

@@ -32,6 +32,7 @@ use super::world_thread::WorldThread;
 use super::{INTERRUPTED, RunError, Timing};
 use crate::feed::handover::Feed;
 use crate::feed::wire::Phase;
+use crate::held::held;
 use crate::recorder::pace::Pace;
 use crate::recorder::writer::{Outcome, Recorder};
 
@@ -298,7 +299,7 @@ impl TickLoop {
             && let Some(looked) = looked
         {
             // What a seat does after its next observation belongs to the next tick.
-            let _ = looked.await;
+            let _ = held(looked).await;
         }
 
         let output: Arc<TickOutput> = Arc::from(output);

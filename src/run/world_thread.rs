@@ -15,6 +15,7 @@ use super::catalogue::Catalogue;
 use super::clock::Terms;
 use super::door::DoorResult;
 use super::line;
+use crate::held::held;
 
 /// Observation lines handed over at once.
 const BATCH: usize = 32;
@@ -106,7 +107,7 @@ impl WorldThread {
 
     /// The output of the step and its duration in microseconds.
     pub async fn stepped(&mut self) -> Result<(Box<TickOutput>, u64), WorldGone> {
-        match self.replies.recv().await {
+        match held(self.replies.recv()).await {
             Some(Reply::Stepped { output, step_us }) => Ok((output, step_us)),
             _ => Err(WorldGone),
         }
@@ -119,7 +120,7 @@ impl WorldThread {
 
     /// The next batch of observation lines; none when all are made.
     pub async fn lines(&mut self) -> Result<Option<Vec<(usize, Arc<[u8]>)>>, WorldGone> {
-        match self.replies.recv().await {
+        match held(self.replies.recv()).await {
             Some(Reply::Lines(lines)) => Ok(Some(lines)),
             Some(Reply::Observed) => Ok(None),
             _ => Err(WorldGone),
@@ -129,7 +130,7 @@ impl WorldThread {
     /// The whole state, encoded.
     pub async fn keyframe(&mut self) -> Result<Vec<u8>, WorldGone> {
         self.ask(Ask::Keyframe);
-        match self.replies.recv().await {
+        match held(self.replies.recv()).await {
             Some(Reply::Keyframe(body)) => Ok(body),
             _ => Err(WorldGone),
         }
@@ -138,7 +139,7 @@ impl WorldThread {
     /// What spectators see.
     pub async fn picture(&mut self) -> Result<Picture, WorldGone> {
         self.ask(Ask::Picture);
-        match self.replies.recv().await {
+        match held(self.replies.recv()).await {
             Some(Reply::Picture(picture)) => Ok(*picture),
             _ => Err(WorldGone),
         }

@@ -12,6 +12,8 @@ mod listen;
 mod nursery;
 mod quota;
 mod seat;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod state;
 mod stroke;
 mod tools;

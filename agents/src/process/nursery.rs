@@ -32,7 +32,8 @@ use crate::sys;
 #[derive(Debug)]
 pub struct Nursery {
     socket: OwnedFd,
-    pid: Pid,
+    /// None where a simulation stands in its place.
+    pid: Option<Pid>,
 }
 
 /// Why there is no nursery.
@@ -94,9 +95,18 @@ impl Nursery {
                 drop(far_end);
                 nix::fcntl::fcntl(&socket, nix::fcntl::FcntlArg::F_SETFL(OFlag::O_NONBLOCK))
                     .map_err(refused("a socket without blocking"))?;
-                Ok(Self { socket, pid: child })
+                Ok(Self {
+                    socket,
+                    pid: Some(child),
+                })
             }
         }
+    }
+
+    /// One whose far end is played by a simulation.
+    #[cfg(feature = "sim")]
+    pub(super) fn simulated(socket: OwnedFd) -> Self {
+        Self { socket, pid: None }
     }
 
     pub(super) fn socket(&self) -> &OwnedFd {
@@ -124,6 +134,7 @@ impl Nursery {
     pub(super) fn finish(self) {
         let Self { socket, pid } = self;
         drop(socket);
+        let Some(pid) = pid else { return };
         while waitpid(pid, None) == Err(Errno::EINTR) {}
     }
 }
@@ -194,11 +205,21 @@ fn settle(socket: &OwnedFd) -> Option<OwnedFd> {
     Some(target)
 }
 
-/// Takes one request and forks its keeper. False when the host is gone.
-fn receive(socket: &OwnedFd, buffer: &mut [u8], keepers: &mut BTreeMap<Pid, u32>) -> bool {
+/// What the host's socket held.
+pub(super) enum Taken {
+    /// A request, with as many descriptors as arrived.
+    Request(Box<SpawnRequest>, Vec<OwnedFd>),
+    /// Nothing that can be answered.
+    Nothing,
+    /// The host has closed it.
+    Gone,
+}
+
+/// Takes one request, without waiting.
+pub(super) fn take_request(socket: &OwnedFd, buffer: &mut [u8]) -> Taken {
     let mut space = nix::cmsg_space!([std::os::fd::RawFd; REQUEST_DESCRIPTORS]);
     let mut parts = [IoSliceMut::new(buffer)];
-    let (length, mut descriptors) = match recvmsg::<()>(
+    let (length, descriptors) = match recvmsg::<()>(
         socket.as_raw_fd(),
         &mut parts,
         Some(&mut space),
@@ -213,14 +234,24 @@ fn receive(socket: &OwnedFd, buffer: &mut [u8], keepers: &mut BTreeMap<Pid, u32>
             }
             (message.bytes, descriptors)
         }
-        Err(Errno::EAGAIN | Errno::EINTR) => return true,
-        Err(_) => return false,
+        Err(Errno::EAGAIN | Errno::EINTR) => return Taken::Nothing,
+        Err(_) => return Taken::Gone,
     };
     if length == 0 {
-        return false;
+        return Taken::Gone;
     }
-    let Some(request) = SpawnRequest::decode(&buffer[..length]) else {
-        return true;
+    match SpawnRequest::decode(&buffer[..length]) {
+        Some(request) => Taken::Request(Box::new(request), descriptors),
+        None => Taken::Nothing,
+    }
+}
+
+/// Takes one request and forks its keeper. False when the host is gone.
+fn receive(socket: &OwnedFd, buffer: &mut [u8], keepers: &mut BTreeMap<Pid, u32>) -> bool {
+    let (request, mut descriptors) = match take_request(socket, buffer) {
+        Taken::Request(request, descriptors) => (request, descriptors),
+        Taken::Nothing => return true,
+        Taken::Gone => return false,
     };
     let (Some(control), Some(stderr_file), Some(stdout), Some(stdin)) = (
         descriptors.pop(),
