@@ -120,12 +120,7 @@ async fn live(
             source,
         })?;
         let token: Arc<str> = run::token().into();
-        // A wildcard address is where to listen, not where to go.
-        let host = match args.bind.is_unspecified() {
-            true => "localhost".to_owned(),
-            false if args.bind.is_ipv6() => format!("[{}]", args.bind),
-            false => args.bind.to_string(),
-        };
+        let host = host(args.bind);
         let pass = Pass {
             address: format!("{host}:{}", address.port()),
             token: run::token(),
@@ -186,8 +181,17 @@ async fn live(
     summary
 }
 
+/// An address as it stands in a link. A wildcard address is where to listen, not where to go.
+pub(super) fn host(bind: IpAddr) -> String {
+    match bind.is_unspecified() {
+        true => "localhost".to_owned(),
+        false if bind.is_ipv6() => format!("[{bind}]"),
+        false => bind.to_string(),
+    }
+}
+
 /// Waits for Ctrl-C or SIGTERM; false if signals cannot be had.
-async fn signalled() -> bool {
+pub(super) async fn signalled() -> bool {
     let Ok(mut terminate) =
         tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
     else {

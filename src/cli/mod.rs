@@ -18,6 +18,7 @@ mod fingerprint;
 mod fork;
 mod live;
 mod replay;
+mod replay_serve;
 mod resume;
 mod run;
 mod runs;

@@ -149,14 +149,15 @@ pub(super) fn shoot(recording: &Recording, reel: &mut dyn Reel) -> Result<u64, E
 }
 
 /// What happened around agents, as spectators are told it, by tick.
-struct Around {
+pub(crate) struct Around {
     events: BTreeMap<u64, Vec<Event>>,
     costs: BTreeMap<u64, Vec<(u32, CostTotals)>>,
-    seats: Vec<SeatStatus>,
+    /// As they stand after the last tick that was asked for.
+    pub(crate) seats: Vec<SeatStatus>,
 }
 
 impl Around {
-    fn read(recording: &Recording) -> Result<Around, ExportError> {
+    pub(crate) fn read(recording: &Recording) -> Result<Around, ExportError> {
         let mut events: BTreeMap<u64, Vec<Event>> = BTreeMap::new();
         let mut bytes = 0;
         // A model's calls of its tools stand among its conversation; `kind` is all that the feed says of them besides.
@@ -218,7 +219,7 @@ impl Around {
     }
 
     /// Events around agents at a tick, and the seats whose status is another after them.
-    fn at(&mut self, tick: u64) -> (Vec<Event>, Vec<SeatStatus>) {
+    pub(crate) fn at(&mut self, tick: u64) -> (Vec<Event>, Vec<SeatStatus>) {
         let before = self.seats.clone();
         let events = self.events.remove(&tick).unwrap_or_default();
         for event in &events {
@@ -255,7 +256,9 @@ impl Around {
 }
 
 /// What became of the shared files, by the tick whose input holds it; none for a run that shares none.
-fn files(recording: &Recording) -> Result<Option<BTreeMap<u64, FilesDelta>>, ExportError> {
+pub(crate) fn files(
+    recording: &Recording,
+) -> Result<Option<BTreeMap<u64, FilesDelta>>, ExportError> {
     let Some(history) = recording.history()? else {
         return Ok(None);
     };

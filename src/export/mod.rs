@@ -8,7 +8,7 @@ mod actions;
 mod csv;
 mod doc;
 mod facts;
-mod film;
+pub(crate) mod film;
 mod folder;
 mod html;
 mod jsonl;

@@ -316,6 +316,20 @@ impl Recording {
         Ok(last.unwrap_or(0))
     }
 
+    /// Microseconds from the start of the run to a tick, as recorded; none if the host ended before it wrote that.
+    pub fn at_us(&self, tick: u64) -> Result<Option<u64>, RecorderError> {
+        let at = self
+            .connection
+            .prepare_cached("SELECT at_us FROM ticks WHERE tick = ?1")
+            .and_then(|mut statement| {
+                statement
+                    .query_row([tick as i64], |row| row.get::<_, i64>(0))
+                    .optional()
+            })
+            .map_err(|error| self.sql(error))?;
+        Ok(at.map(|at| at.max(0) as u64))
+    }
+
     /// A number of the last row; none if there is no row. By the order of the key and not by `max`: so the key's index is
     /// used through the views of a fork too.
     fn last(&self, sql: &str, column: usize) -> Result<Option<u64>, RecorderError> {

@@ -225,8 +225,13 @@ impl Live {
         let mut all = vec!["run"];
         all.extend(args);
         all.extend(["--out", out.to_str().expect("UTF-8"), "--port", "0"]);
+        Live::watch(out, &all, env)
+    }
+
+    /// Any command that serves a page and prints its link first.
+    pub fn watch(out: &Path, all: &[&str], env: &[(&str, &str)]) -> Live {
         let log = std::fs::File::create(out.with_extension("log")).expect("a log");
-        let mut child = formicarium(&all)
+        let mut child = formicarium(all)
             .envs(env.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log)

@@ -23,6 +23,7 @@ mod host;
 mod isolation;
 mod questions;
 mod recording;
+mod replay_serve;
 mod resume;
 mod seal;
 mod seats;
