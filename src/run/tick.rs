@@ -420,6 +420,12 @@ impl TickLoop {
                 },
                 Some(call) = self.calls.recv() => self.on_call(&call),
                 done = done(&mut self.files) => self.on_done(done),
+                request = self.operator.next() => {
+                    // Without its world a run has nothing left to ask for.
+                    if self.on_request(request).await.is_err() {
+                        break;
+                    }
+                }
                 _ = self.stop.changed() => {}
             }
         }
