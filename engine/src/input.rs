@@ -55,7 +55,7 @@ pub enum InputBody {
     Absent,
     /// The seat speaks again. An `Act` says so too.
     Back,
-    /// The agent's process is gone for good.
+    /// The agent's process is gone. Where it is started again, `Back` or an `Act` says so.
     Exited {
         /// A short sentence that says whose fault it was.
         reason: String,
