@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use formicarium::cast::{Agent, Seated};
+use formicarium::control;
 use formicarium::library;
 use formicarium::recorder::RunOptions;
 use formicarium::recorder::fingerprint::{Fingerprint, fingerprint};
@@ -153,7 +154,9 @@ async fn drive(case: &Case, folder: &Path) -> Result<(Summary, Duration), String
         });
     }
     let begin = Instant::now();
-    let run = run::execute(ready, nursery, Progress::new(case.ticks), stop);
+    // Nobody steers.
+    let (_, requests) = control::channel();
+    let run = run::execute(ready, nursery, Progress::new(case.ticks), stop, requests);
     let summary = tokio::time::timeout(longest(case), run)
         .await
         .map_err(|_| format!("it has not ended after {:?} of its clock", longest(case)))?

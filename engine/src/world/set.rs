@@ -3,7 +3,7 @@
 //! As a keyframe would be restored with other parameters; so whoever restores one has to know them. It must not know which
 //! parameters there are.
 
-use super::World;
+use super::{RestoreError, World};
 use crate::event::Event;
 use crate::mechanic::{NOT_SET, SET};
 use crate::scenario::{Diagnostic, Params, Scenario};
@@ -34,6 +34,17 @@ impl World {
     /// Why not, in a sentence.
     pub fn could_set(&self, name: &str, value: &str) -> Result<(), String> {
         self.with(name, value).map(drop)
+    }
+
+    /// Another world from a keyframe of this one, with the parameters that it has now.
+    ///
+    /// # Errors
+    /// See [`RestoreError`].
+    pub fn restored(&self, keyframe: &[u8]) -> Result<Self, RestoreError> {
+        let source = &self.source;
+        let mut world = Self::restore(&source.scenario, &source.params, source.seed, keyframe)?;
+        world.source.scenario = Arc::clone(&source.scenario);
+        Ok(world)
     }
 
     /// Sets parameters one after the other; tells of each.

@@ -394,6 +394,11 @@ fn a_parameter_that_is_set_changes_the_rules_and_nothing_else() {
         assert_eq!(output.rejections.iter().filter(timed_out).count(), 0);
         let restored = World::restore(&scenario, changed.params(), 3, &changed.keyframe());
         assert_eq!(restored.unwrap().hash(), changed.hash());
+        let beside = changed.restored(&changed.keyframe()).unwrap();
+        assert_eq!(
+            (beside.hash(), beside.params()),
+            (changed.hash(), changed.params())
+        );
     }
     assert!(hits > 0);
 }

@@ -6,7 +6,7 @@ use rusqlite::ToSql;
 
 use super::super::chain::{encode, encode_ref};
 use super::super::reader::Recording;
-use super::super::replay::{ReplayError, initial_world, setting, short};
+use super::super::replay::{ReplayError, initial_world, short};
 use super::super::rows::{by_name, with_event};
 use super::super::tables::{EVENTS, METRICS, Table};
 use super::super::{RecorderError, RunEnd, hash_text, input_check};
@@ -261,10 +261,7 @@ fn keyframe(recording: &Recording, world: &World, report: &mut Report, faults: &
         Ok(None) => return,
         Err(error) => return wrong(error.to_string()),
     };
-    let Ok((scenario, _)) = setting(recording) else {
-        return;
-    };
-    match World::restore(&scenario, world.params(), recording.meta.seed, &body) {
+    match world.restored(&body) {
         Ok(restored) if restored.hash() != world.hash() => {
             wrong("it restores another world than that of its tick".into());
         }
