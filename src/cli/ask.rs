@@ -11,7 +11,6 @@ use clap::Args;
 use formicarium_agents::Nursery;
 use formicarium_agents::protocol::check_answer;
 use formicarium_engine::{Mode, QuestionSpec};
-use rusqlite::OptionalExtension;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -22,10 +21,10 @@ use super::run::duration;
 use super::table::table;
 use super::{Exit, LogFormat, fail};
 use crate::cast::{self, Agent};
+use crate::recorder::SeatMeta;
 use crate::recorder::ancestry::forget;
 use crate::recorder::diff::action;
 use crate::recorder::reader::Recording;
-use crate::recorder::{RecorderError, SeatMeta};
 use crate::run::builtin::Move;
 use crate::run::catalogue::Catalogue;
 use crate::run::{Asking, Plan, Timing, seclusion};
@@ -255,7 +254,7 @@ fn ask(
         .iter_mut()
         .filter(|answer| answer.status == "unanswered")
     {
-        if let Some((status, value)) = answered(&recording, &answer.seat)? {
+        if let Some((status, value)) = recording.last_answer(&answer.seat, NAME)? {
             answer.words = match (&value, status.as_str()) {
                 (Some(value), _) => in_words(value),
                 (None, "declined") => "no answer to this".into(),
@@ -308,30 +307,6 @@ fn intention(plan: &Plan, seats: &[SeatMeta], seat: usize, tick: u64) -> String 
         "{} has no words; at tick {tick} it does: {wants}",
         plan.seated[seat].label
     )
-}
-
-/// Status and value of the last answer.
-fn answered(
-    recording: &Recording,
-    seat: &str,
-) -> Result<Option<(String, Option<Value>)>, RecorderError> {
-    let sql = "SELECT status, value FROM answers WHERE seat = ?1 AND question = ?2 ORDER BY tick DESC LIMIT 1";
-    let row = recording
-        .connection()
-        .query_row(sql, [seat, NAME], |row| {
-            Ok((row.get(0)?, row.get::<_, Option<String>>(1)?))
-        })
-        .optional();
-    let row = row.map_err(|source| RecorderError::Sql {
-        path: recording.path().to_owned(),
-        source,
-    })?;
-    Ok(row.map(|(status, value)| {
-        (
-            status,
-            value.and_then(|text| serde_json::from_str(&text).ok()),
-        )
-    }))
 }
 
 fn words_schema() -> Value {

@@ -252,6 +252,28 @@ impl Recording {
             .map_err(|error| self.sql(error))
     }
 
+    /// Status and value of what a seat last answered to a question; none if it was not asked.
+    pub fn last_answer(
+        &self,
+        seat: &str,
+        question: &str,
+    ) -> Result<Option<(String, Option<serde_json::Value>)>, RecorderError> {
+        let sql = "SELECT status, value FROM answers WHERE seat = ?1 AND question = ?2 ORDER BY tick DESC LIMIT 1";
+        let row = self
+            .connection
+            .query_row(sql, [seat, question], |row| {
+                Ok((row.get(0)?, row.get::<_, Option<String>>(1)?))
+            })
+            .optional()
+            .map_err(|error| self.sql(error))?;
+        Ok(row.map(|(status, value)| {
+            (
+                status,
+                value.and_then(|text| serde_json::from_str(&text).ok()),
+            )
+        }))
+    }
+
     /// Parameters that were set while the run went on, up to a tick: name and value, in order.
     pub(super) fn set_until(&self, tick: u64) -> Result<Vec<(String, String)>, RecorderError> {
         let read = || -> rusqlite::Result<Vec<(String, String)>> {

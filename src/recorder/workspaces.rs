@@ -10,7 +10,7 @@ use formicarium_agents::adapter::session;
 use formicarium_agents::broker::ContentHash;
 use formicarium_agents::workspace::history::restore::Kept;
 use formicarium_agents::workspace::history::{Now, Seen};
-use rusqlite::{OptionalExtension, Row};
+use rusqlite::{OptionalExtension, Params, Row};
 
 use super::RecorderError;
 use super::reader::Recording;
@@ -133,12 +133,7 @@ impl Recording {
     }
 
     /// Rows that fit a condition, in order.
-    fn own_files(
-        &self,
-        condition: &str,
-        seat: i64,
-        tick: i64,
-    ) -> Result<Vec<OwnFile>, RecorderError> {
+    fn own_files(&self, condition: &str, of: impl Params) -> Result<Vec<OwnFile>, RecorderError> {
         let read = || -> rusqlite::Result<Vec<OwnFile>> {
             if !self.has_workspaces()? {
                 return Ok(Vec::new());
@@ -146,7 +141,7 @@ impl Recording {
             let sql =
                 format!("SELECT {COLUMNS} FROM workspace_files WHERE {condition} ORDER BY id");
             let mut statement = self.connection.prepare(&sql)?;
-            statement.query_map([seat, tick], OwnFile::read)?.collect()
+            statement.query_map(of, OwnFile::read)?.collect()
         };
         read().map_err(|error| self.sql(error))
     }
@@ -155,8 +150,7 @@ impl Recording {
     fn standing(&self, seat: usize, tick: u64) -> Result<Vec<OwnFile>, RecorderError> {
         self.own_files(
             "id IN (SELECT max(id) FROM workspace_files WHERE seat = ?1 AND tick < ?2 GROUP BY path)",
-            seat as i64,
-            i64::try_from(tick).unwrap_or(i64::MAX),
+            [seat as i64, i64::try_from(tick).unwrap_or(i64::MAX)],
         )
     }
 
@@ -200,7 +194,7 @@ impl Recording {
         tick: u64,
         shown: &str,
     ) -> Result<Option<(String, Vec<u8>)>, RecorderError> {
-        let files = self.own_files("seat = ?1 AND kind = 'file' AND ?2 >= 0", seat as i64, 0)?;
+        let files = self.own_files("seat = ?1 AND kind = 'file'", [seat as i64])?;
         let Some(path) = session::find(files.iter().map(|file| file.path.as_str()), session) else {
             return Ok(None);
         };

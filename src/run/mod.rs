@@ -74,6 +74,9 @@ use world_thread::WorldGone;
 /// The end of a run that was stopped by hand, and can be resumed.
 pub const INTERRUPTED: &str = "interrupted";
 
+/// The end of a run that nobody is left to play.
+pub const DESERTED: &str = "every agent has left";
+
 /// Agent events that may wait for the tick loop; readers pause beyond that.
 const INBOX: usize = 8192;
 /// Time that agents get to leave after `end` before they are killed.

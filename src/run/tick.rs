@@ -29,7 +29,7 @@ use super::progress::{Progress, Standings};
 use super::shared::{Done, Shared};
 use super::workspaces::Workspaces;
 use super::world_thread::WorldThread;
-use super::{INTERRUPTED, RunError, Timing};
+use super::{DESERTED, INTERRUPTED, RunError, Timing};
 use crate::feed::handover::Feed;
 use crate::feed::wire::Phase;
 use crate::held::held;
@@ -226,7 +226,7 @@ impl TickLoop {
             let nobody = self.door.present() == 0;
             // An operator who has paused the run may still seat somebody.
             if nobody && self.nobody_may_come() && !is_paused {
-                return Ok(Closed::End("every agent has left".into()));
+                return Ok(Closed::End(DESERTED.into()));
             }
             let publishing = self.files.as_ref().is_some_and(Shared::is_publishing);
             if self.timing.waits() && !nobody && self.door.open() == 0 && !publishing && !is_paused

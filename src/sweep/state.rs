@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::{Cell, Sweep, SweepError};
 use crate::recorder::reader::Recording;
 use crate::recorder::{RecorderError, RunEnd};
-use crate::run::INTERRUPTED;
+use crate::run::{DESERTED, INTERRUPTED};
 
 /// What there is of a run.
 #[derive(Debug)]
@@ -24,9 +24,6 @@ pub enum State {
     /// A run that ended because all its agents were gone, with the last fault around them.
     Deserted(String),
 }
-
-/// Why a run ends before its time when there is nobody left to play it.
-const DESERTED: &str = "every agent has left";
 
 /// Looks at the folder of a cell's run.
 ///
